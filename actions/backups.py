@@ -1,0 +1,133 @@
+"""Stored backups: list, show, delete, pin, and the catalog that indexes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from actions.door import Identity, action
+from blocks.addresses import open_storage
+from core.errors import DBackupError
+from core.jobs import Address
+from core.log import logger
+from core.manifest import Manifest
+from core.permissions import Permission
+from core.ports import StorageAdapter
+from services import stored
+from services.records import catalog
+from services.stored import StoredBackup
+
+log = logger(service="backups")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One backup in a list. Sizes in bytes; ``problem`` says why its manifest cannot be read."""
+
+    backup_id: str
+    job: str
+    source: str
+    engine: str
+    started_at: datetime | None
+    size: int
+    dump_size: int
+    profile: str | None
+    storages: tuple[str, ...]
+    locked: bool
+    missing: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@action(Permission.BACKUPS_READ)
+def in_catalog(who: Identity, *, limit: int = 1000, offset: int = 0) -> list[Row]:
+    """What the catalog knows, newest first."""
+    return [
+        _row(entry.manifest, entry.size, entry.storages, entry.locked) for entry in catalog().backups(limit, offset)
+    ]
+
+
+@action(Permission.BACKUPS_READ)
+def on_storage(who: Identity, at: Address) -> list[Row]:
+    """What lies on one destination, read from there, newest first. Raises when it cannot be listed."""
+    storage, name = _opened(at)
+    return [
+        _row(found.manifest, found.folder.size, (name,), found.folder.locked)
+        if isinstance(found, StoredBackup)
+        else _unreadable(*found, name)
+        for found in stored.backups(storage)
+    ]
+
+
+@action(Permission.BACKUPS_READ)
+def show(who: Identity, reference: str, at: Address | None = None) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest of one backup and where it lies, from a destination or, without one, from the catalog."""
+    if at is None:
+        entry = catalog().find(reference)
+        return entry.manifest, entry.storages
+    storage, name = _opened(at)
+    return stored.resolve(storage, reference).manifest, (name,)
+
+
+@action(Permission.BACKUPS_WRITE)
+def delete(who: Identity, reference: str, at: Address) -> str:
+    """Remove a backup from one destination, and give its id. Raises BackupLocked for a pinned one."""
+    storage, name = _opened(at)
+    folder = stored.find(storage, reference)
+    stored.delete(storage, folder)
+    catalog().forget_location(folder.backup_id, name)
+    return folder.backup_id
+
+
+@action(Permission.BACKUPS_WRITE)
+def set_lock(who: Identity, reference: str, at: Address, *, locked: bool) -> tuple[str, bool]:
+    """Pin a backup or take the pin away; gives its id and whether anything changed."""
+    storage, name = _opened(at)
+    folder = stored.find(storage, reference)
+    changed = stored.lock(storage, folder) if locked else stored.unlock(storage, folder)
+    catalog().set_locked(folder.backup_id, name, locked)
+    return folder.backup_id, changed
+
+
+@action(Permission.BACKUPS_WRITE)
+def rebuild_catalog(who: Identity, destinations: dict[str, Address]) -> tuple[int, list[str]]:
+    """Forget the catalog and read it anew from the destinations; gives how many copies were found, and problems.
+
+    Nothing is forgotten when one of the destinations cannot be listed.
+    """
+    found = {name: list(stored.backups(open_storage(address))) for name, address in destinations.items()}
+    catalog().clear()
+    copies, problems = 0, list[str]()
+    for name, one in ((name, one) for name, backups in found.items() for one in backups):
+        if isinstance(one, StoredBackup):
+            catalog().record(one.manifest, one.written, storage=name, folder=one.folder.key, locked=one.folder.locked)
+            copies += 1
+        else:
+            problems.append(f"{one[0].key} on {name}: {one[1].message}")
+    return copies, problems
+
+
+def _opened(at: Address) -> tuple[StorageAdapter, str]:
+    storage = open_storage(at)
+    return storage, str(at) if at.is_name else storage.describe()
+
+
+def _row(manifest: Manifest, size: int, storages: tuple[str, ...], locked: bool) -> Row:
+    return Row(
+        backup_id=manifest.backup_id,
+        job=manifest.job.name,
+        source=manifest.source.name,
+        engine=manifest.source.engine,
+        started_at=manifest.started_at,
+        size=size,
+        dump_size=sum(file.dump_size for file in manifest.files),
+        profile=next((file.encryption.profile for file in manifest.files if file.encryption), None),
+        storages=storages,
+        locked=locked,
+        missing=manifest.missing,
+    )
+
+
+def _unreadable(folder: stored.Folder, error: DBackupError, name: str) -> Row:
+    return Row(
+        folder.backup_id, folder.slug, "", "", None, folder.size, 0, None, (name,), folder.locked, problem=error.message
+    )

@@ -1,0 +1,83 @@
+"""Encryption profiles: create, list, rotate, the recovery kit, import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from actions.door import Identity, action
+from core.container import ProfileKey
+from core.permissions import Permission
+from services import recovery
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile and the ids of its keys, newest first."""
+
+    name: str
+    key_ids: tuple[str, ...]
+
+
+@action(Permission.VAULT_WRITE)
+def create(who: Identity, name: str) -> Profile:
+    """Make a profile with a new key. Raises ConfigurationError when the name is taken."""
+    return _save(name, (ProfileKey.generate(name),))
+
+
+@action(Permission.VAULT_READ)
+def profiles(who: Identity) -> list[Profile]:
+    """Every profile."""
+    from blocks.saved import profiles as saved
+
+    return [_described(name, profile.open(name)) for name, profile in saved().items()]
+
+
+@action(Permission.VAULT_WRITE)
+def rotate(who: Identity, name: str) -> Profile:
+    """Give a profile a new key for new backups; the old ones go on opening theirs."""
+    from blocks.addresses import profile_keys
+
+    return _save(name, (ProfileKey.generate(name), *profile_keys(name)), replace=True)
+
+
+@action(Permission.VAULT_REVEAL)
+def recovery_kit(who: Identity, names: tuple[str, ...], path: Path) -> list[Profile]:
+    """Write a kit with the keys of these profiles (none named: of all). Raises ConfigurationError, never overwrites."""
+    from blocks.saved import load_profile
+    from blocks.saved import profiles as saved
+
+    chosen = {name: load_profile(name) for name in names} or saved()
+    keys = {name: profile.open(name) for name, profile in chosen.items()}
+    recovery.write_kit(path, [key for one in keys.values() for key in one])
+    return [_described(name, one) for name, one in keys.items()]
+
+
+@action(Permission.VAULT_WRITE)
+def import_keys(who: Identity, path: Path) -> list[Profile]:
+    """Bring back the keys of a recovery kit or its keys.json; keys that are here already stay as they are."""
+    from blocks.saved import profiles as saved
+
+    here = {name: profile.open(name) for name, profile in saved().items()}
+    brought: dict[str, list[ProfileKey]] = {}
+    for key in recovery.read_keys(path):
+        brought.setdefault(key.profile, []).append(key)
+    return [_merge(name, here.get(name, ()), keys) for name, keys in brought.items()]
+
+
+def _merge(name: str, here: tuple[ProfileKey, ...], brought: list[ProfileKey]) -> Profile:
+    known = {key.key_id for key in here}
+    new = tuple(key for key in brought if key.key_id not in known)
+    return _save(name, (*here, *new), replace=bool(here)) if new else _described(name, here)
+
+
+def _save(name: str, keys: tuple[ProfileKey, ...], *, replace: bool = False) -> Profile:
+    from blocks.profiles import EncryptionProfile
+    from blocks.saved import Kind, save
+
+    save(Kind.PROFILE, name, EncryptionProfile.of(keys), replace=replace)
+    return _described(name, keys)
+
+
+def _described(name: str, keys: tuple[ProfileKey, ...]) -> Profile:
+    return Profile(name, tuple(key.key_id for key in keys))

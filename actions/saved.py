@@ -1,0 +1,110 @@
+"""Saved sources and storages: add, list, test, remove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from actions.door import Identity, action
+from blocks.addresses import engine_of, open_source, open_storage, storage_of
+from core.errors import DBackupError
+from core.jobs import Address
+from core.permissions import Permission
+from core.ports import DatabaseInfo, ServerInfo
+
+if TYPE_CHECKING:
+    from blocks.saved import Kind
+    from blocks.sources import SourceBlock
+    from blocks.storages import StorageBlock
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One saved source or storage, without its secrets; ``problem`` says why it cannot be opened."""
+
+    name: str
+    kind: str
+    description: str
+    problem: str = ""
+
+
+@action(Permission.SOURCES_WRITE)
+def add_source(who: Identity, name: str, url: str) -> None:
+    """Save a source under a name. Raises ConfigurationError for a bad URL or a name that is taken."""
+    from blocks.saved import Kind, save
+    from blocks.sources import SOURCES
+
+    adapter = engine_of(url)
+    save(Kind.SOURCE, name, SOURCES[adapter.engine].of(adapter.config_type.from_url(url)))
+
+
+@action(Permission.STORAGES_WRITE)
+def add_storage(who: Identity, name: str, url: str) -> None:
+    """Save a storage under a name. Raises ConfigurationError for a bad URL or a name that is taken."""
+    from blocks.saved import Kind, save
+    from blocks.storages import STORAGES
+
+    adapter = storage_of(url)
+    save(Kind.STORAGE, name, STORAGES[adapter.kind].of(adapter.config_type.from_url(url)))
+
+
+def _listed(kind: Kind) -> list[Saved]:
+    from blocks.saved import everything
+
+    return [_described(name, cast("SourceBlock | StorageBlock", block)) for name, block in everything(kind).items()]
+
+
+def _described(name: str, block: SourceBlock | StorageBlock) -> Saved:
+    adapter = block.adapter
+    kind = getattr(adapter, "label", "")
+    try:
+        return Saved(name, kind, block.open().describe())
+    except DBackupError as error:
+        return Saved(name, kind, "", error.message)
+
+
+@action(Permission.SOURCES_READ)
+def sources(who: Identity) -> list[Saved]:
+    """Every saved source."""
+    from blocks.saved import Kind
+
+    return _listed(Kind.SOURCE)
+
+
+@action(Permission.STORAGES_READ)
+def storages(who: Identity) -> list[Saved]:
+    """Every saved storage."""
+    from blocks.saved import Kind
+
+    return _listed(Kind.STORAGE)
+
+
+@action(Permission.SOURCES_READ)
+def test_source(who: Identity, source: Address) -> tuple[ServerInfo, list[DatabaseInfo]]:
+    """Connect to a source; gives what answered and its databases."""
+    adapter = open_source(source)
+    return adapter.probe(), list(adapter.databases())
+
+
+@action(Permission.STORAGES_READ)
+def test_storage(who: Identity, storage: Address) -> int | None:
+    """Write, read and delete something on a storage; gives its free bytes, where that is known."""
+    adapter = open_storage(storage)
+    adapter.check()
+    return adapter.free_space()
+
+
+@action(Permission.SOURCES_WRITE)
+def remove_source(who: Identity, name: str) -> None:
+    """Forget a source. Its backups stay."""
+    from blocks.saved import Kind, remove
+
+    remove(Kind.SOURCE, name)
+
+
+@action(Permission.STORAGES_WRITE)
+def remove_storage(who: Identity, name: str) -> None:
+    """Forget a storage. What lies on it stays."""
+    from blocks.saved import Kind, remove
+
+    remove(Kind.STORAGE, name)

@@ -1,0 +1,156 @@
+"""A database on its way back: built beside the target under a name of its own, then renamed, in one transaction.
+
+Until then the target is not touched, and a restoration that is left unpublished drops only what it made.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
+
+import psycopg
+from psycopg import sql
+
+from adapters.database.postgresql import catalogue, swap
+from adapters.database.postgresql.client import Client
+from adapters.database.postgresql.config import PostgreSQLConfig
+from adapters.database.postgresql.session import Connection, connect, connect_beside, translated
+from core.errors import DBackupError, RestoreError
+from core.manifest import Contents
+from core.ports import Command, DumpOptions, Host, RestoreTarget
+from core.streams import Chunk, Chunks
+
+MAGIC = b"PGDMP"
+NAME_BYTES = 63  # what the server keeps of a name; it cuts the rest off in silence
+TRANSACTION_TIMEOUT = b"SET transaction_timeout = 0;\n"
+TRANSACTION_TIMEOUT_SINCE = 17
+HEAD = 256 * 1024  # bytes of an archive that surely hold how the database was created
+CREATED = re.compile(rb"CREATE DATABASE [^\0]*? WITH TEMPLATE = template0((?: [A-Z_]+ = (?:'[^'\0]*'|\w+))*);")
+SETTING = re.compile(r" ([A-Z_]+) = '?([^']*?)'?(?= [A-Z_]+ = |$)")
+LOCALE = frozenset({"LOCALE_PROVIDER", "LOCALE", "LC_COLLATE", "LC_CTYPE", "ICU_LOCALE", "ICU_RULES", "BUILTIN_LOCALE"})
+
+
+def restore_command(config: PostgreSQLConfig, client: Client, database: str, *, owner: bool, direct: bool) -> Command:
+    """Read an archive from standard input, into the database or, unless ``direct``, as SQL to standard output.
+
+    ``--dbname`` says no more than that there is one to connect to: which one is PGDATABASE's to say.
+    """
+    ownership = () if owner else ("--no-owner", "--no-privileges")
+    destination = ("--no-password", "--dbname=application_name=dbackup") if direct else ("--file=-",)
+    argv = (client.program("pg_restore"), "--exit-on-error", *ownership, *destination)
+    return Command(argv, config.environment(database))
+
+
+def script_command(config: PostgreSQLConfig, client: Client, database: str) -> Command:
+    """Run an SQL script from standard input; its first error is the end."""
+    options = ("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
+    return Command((client.program("psql"), *options), config.environment(database))
+
+
+def beside(name: str, mark: str) -> str:
+    """A free name beside ``name`` that says whose it is, cut so that the server keeps all of it."""
+    ending = f"__{mark}_{secrets.token_hex(4)}"
+    return name.encode()[: NAME_BYTES - len(ending)].decode(errors="ignore") + ending
+
+
+class PostgreSQLRestoration:
+    """One restore. ``client`` reads the archive; ``server`` is the major version of the target."""
+
+    def __init__(
+        self, config: PostgreSQLConfig, host: Host, client: Client, server: int, target: RestoreTarget
+    ) -> None:
+        self._config, self._host, self._client = config, host, client
+        self._server, self._target = server, target
+        self._name = beside(target.database, "dbackup")
+        self._made = False
+
+    def __enter__(self) -> PostgreSQLRestoration:
+        return self
+
+    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
+        if not self._made:
+            return
+        try:
+            with self._maintenance() as connection, translated(RestoreError):
+                swap.drop(connection, self._name)
+        except DBackupError as leftover:
+            if failure is None:
+                raise
+            failure.add_note(f"The unfinished database '{self._name}' could not be dropped: {leftover}")
+
+    def load(self, chunks: Chunks) -> None:
+        """Create the database and load the archive. Raises RestoreError, or whatever the chunks raise."""
+        rest = iter(chunks)
+        head = bytes(next(rest, b""))
+        if not head.startswith(MAGIC):
+            raise RestoreError("this is no archive of pg_dump", hint="verify the backup")
+        self._create(head)
+        whole = chain([head], rest)
+        if self._client.major < TRANSACTION_TIMEOUT_SINCE or self._server >= TRANSACTION_TIMEOUT_SINCE:
+            self._host.feed(self._command(direct=True), whole)
+            return
+        # pg_restore since 17 begins with a setting that older servers do not know, and cannot be told not to.
+        with closing(_generator(self._host.pipe(self._command(direct=False), whole))) as script:
+            self._host.feed(script_command(self._config, self._client, self._name), _for_older_server(script))
+
+    def contents(self, expected: Contents | None) -> Contents:
+        """Count what was loaded: exactly what ``expected`` counts exactly, or by a dump's rule without it."""
+        exact = {} if expected is None else {key: key not in expected.estimated for key in expected.rows}
+        limit = DumpOptions().exact_rows if expected is None else -1
+        with connect(self._config, self._name) as connection, translated(RestoreError):
+            relations = catalogue.read(connection).relations
+            return catalogue.measure(connection, relations, lambda key, rows: exact.get(key, rows <= limit))
+
+    def publish(self) -> str:
+        """Rename the database to the target's name, an old one out of its way in the same transaction."""
+        name = self._target.database
+        with self._maintenance() as connection, translated(RestoreError):
+            if self._target.overwrite and swap.exists(connection, name):
+                old = beside(name, "old")
+                swap.replace(connection, name, self._name, old)
+                self._made = False
+                kept = "" if swap.try_to_drop(connection, old) else f"; the old one could not be dropped: '{old}'"
+            else:
+                swap.rename_to_free(connection, self._name, name)
+                self._made, kept = False, ""
+        return f"database '{name}' on {self._config.address}{kept}"
+
+    def _maintenance(self) -> Connection:
+        return connect_beside(self._config, self._target.database)
+
+    def _command(self, *, direct: bool) -> Command:
+        return restore_command(self._config, self._client, self._name, owner=self._target.owner, direct=direct)
+
+    def _create(self, head: bytes) -> None:
+        """Create the database as the dumped one was: if this server has no such locale, with its encoding only."""
+        settings = created_with(head)
+        encoding = {name: value for name, value in settings.items() if name == "ENCODING"}
+        with self._maintenance() as connection, translated(RestoreError):
+            try:
+                connection.execute(_creation(self._name, settings))
+            except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError):
+                connection.execute(_creation(self._name, encoding))
+            self._made = True
+
+
+def created_with(head: bytes) -> dict[str, str]:
+    """The encoding and the locale of the dumped database, as its archive's head tells them."""
+    created = CREATED.search(head, 0, HEAD)
+    if created is None:
+        return {}
+    settings = dict(SETTING.findall(created[1].decode()))
+    return {name: value for name, value in settings.items() if name in LOCALE | {"ENCODING"}}
+
+
+def _creation(name: str, settings: dict[str, str]) -> sql.Composed:
+    options = [sql.SQL(" " + key + " = {}").format(sql.Literal(value)) for key, value in settings.items()]  # type: ignore[arg-type]
+    return sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)) + sql.Composed(options)
+
+
+def _for_older_server(script: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The script without the setting, which stands at its very beginning, ahead of anything of the user's."""
+    yield bytes(next(script, b"")).replace(TRANSACTION_TIMEOUT, b"", 1)
+    yield from script

@@ -1,0 +1,195 @@
+"""SQLite files: how they are opened, proven and counted, and what their errors mean.
+
+A database file is touched through SQLite only. Opening and closing it as a plain file would drop the locks that
+another connection of this process holds on it, which POSIX ties to the process and not to the descriptor.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+from urllib.parse import quote
+
+from core.errors import ConnectionError, DBackupError
+from core.manifest import Contents
+
+T = TypeVar("T")
+
+LEFTOVERS = ("-wal", "-journal", "-shm")  # beside a database: they belong to it, and to no other
+READ = "mode=ro"
+READ_SETTLED = "mode=ro&immutable=1"  # nobody writes it: no lock is taken and no file made beside it
+WRITE = "mode=rw"
+PATIENCE = 30.0  # seconds to wait for a lock
+_INSTRUCTIONS = 100_000  # of SQLite's machine, between two looks whether the work is still wanted
+_PRIMARY = 0xFF  # the low byte of an extended result code
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def connect(path: Path, access: str, *, patience: float = PATIENCE) -> sqlite3.Connection:
+    """A connection without implicit transactions. The path may hold any byte: it is quoted for SQLite's URI."""
+    return sqlite3.connect(
+        f"file://{quote(os.fsencode(path))}?{access}",
+        uri=True,
+        timeout=patience,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def connect_source(path: Path) -> sqlite3.Connection:
+    """A connection that can read and change nothing. Raises ConnectionError when there is no database to read."""
+    _require_file(path)
+    with translated(path, ConnectionError):
+        connection = connect(path, READ_SETTLED if _is_settled(path) else READ)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _require_file(path: Path) -> None:
+    if not os.path.lexists(path):
+        raise ConnectionError(f"there is no file {path}", hint="look at the path", permanent=True)
+    if not path.is_file():
+        raise ConnectionError(f"{path} is not a file", hint="name the database file itself", permanent=True)
+    if not path.stat().st_size:
+        raise ConnectionError(
+            f"{path} is empty: no database was ever written to it", hint="look at the path", permanent=True
+        )
+
+
+def _is_settled(path: Path) -> bool:
+    """Whether the file lies on a read-only file system with nothing left to replay, as in a snapshot."""
+    pending = any(_size(leftover(path, suffix)) for suffix in ("-wal", "-journal"))
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not pending
+
+
+def leftover(path: Path, suffix: str) -> Path:
+    """The file that SQLite keeps beside a database under this suffix."""
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def size_of(connection: sqlite3.Connection) -> int:
+    """The database's size in bytes, as this connection's snapshot sees it, the WAL included."""
+    pages, page_size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages) * int(page_size)
+
+
+def tables_of(connection: sqlite3.Connection) -> list[str]:
+    """The tables that hold rows of their own.
+
+    A virtual table has no root page; what it keeps lies in ordinary tables beside it, which are here.
+    """
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 ORDER BY name"
+    return [name for (name,) in connection.execute(query) if not name.startswith("sqlite_")]
+
+
+def counted(connection: sqlite3.Connection) -> Contents:
+    """Every row of every table, counted."""
+    tables = tables_of(connection)
+    return Contents(tables=len(tables), rows={table: _rows(connection, table) for table in tables})
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> int:
+    quoted = table.replace('"', '""')
+    return int(connection.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0])  # noqa: S608
+
+
+def proven(path: Path, failure: type[DBackupError]) -> tuple[Contents, int]:
+    """What a finished file holds, and its size in bytes. Raises ``failure`` unless every page of it is sound."""
+    connection = connect(path, READ_SETTLED)
+    try:
+        with translated(path, failure):
+            connection.execute("PRAGMA temp_store = MEMORY")  # no page of it reaches a folder of temporary files
+            return interruptible(connection, lambda: _proven(connection, path, failure))
+    finally:
+        connection.close()
+
+
+def _proven(connection: sqlite3.Connection, path: Path, failure: type[DBackupError]) -> tuple[Contents, int]:
+    complaints = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
+    if complaints != ["ok"]:
+        raise failure(
+            f"the database is damaged: {'; '.join(complaints)}",
+            hint="recover it with the sqlite3 program (.recover), or restore an earlier backup",
+        )
+    size = size_of(connection)
+    if size != path.stat().st_size or not size:
+        raise failure(
+            f"the file has {path.stat().st_size:,} bytes, and its pages {size:,}",
+            hint="look at the disk, and try again",
+        )
+    return counted(connection), size
+
+
+def interruptible(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
+    """Do a long piece of work beside this thread, so that a signal is heard here at once and ends it there."""
+    unwanted = Event()
+    connection.set_progress_handler(unwanted.is_set, _INSTRUCTIONS)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        result = pool.submit(work)
+        try:
+            return result.result()
+        except BaseException:
+            unwanted.set()
+            connection.interrupt()
+            raise
+
+
+@contextmanager
+def translated(path: Path, failure: type[DBackupError]) -> Iterator[None]:
+    """Turn what SQLite raises into ``failure``, said to people."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        message, hint = _explained(error, path)
+        raise failure(message, hint=hint, permanent=not is_busy(error)) from error
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether somebody else holds a lock, so that trying again can help."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk had no room."""
+    return _code(error) == sqlite3.SQLITE_FULL
+
+
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Whether the file is no sound database."""
+    return _code(error) in _DAMAGED
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY  # errors of the module have none
+
+
+def _explained(error: sqlite3.Error, path: Path) -> tuple[str, str]:
+    if is_busy(error):
+        return f"{path} is locked by another process", "try again when its application is less busy"
+    match _code(error):
+        case sqlite3.SQLITE_NOTADB:
+            return f"{path} is no SQLite database, or an encrypted one", "look at the path"
+        case sqlite3.SQLITE_CORRUPT:
+            return f"{path} is damaged: {error}", "recover it with the sqlite3 program (.recover)"
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return (
+                f"{path} cannot be opened: {error}",
+                f"let the user with the id {os.geteuid()} read it and, for a database in WAL mode, write in its folder; "
+                "after a crash, open it once with its application",
+            )
+        case _:
+            return f"{path}: {error}", "open it with the sqlite3 program to learn more"

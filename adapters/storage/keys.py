@@ -1,0 +1,31 @@
+"""What a key may look like, whatever the storage.
+
+A key is relative and its parts are separated by ``/``. No part is empty, ``.`` or ``..``, so a key never leaves
+the storage's root; the first part is not the hidden folder of unfinished uploads.
+"""
+
+from __future__ import annotations
+
+from core.errors import StorageError
+
+INCOMING = ".incoming"  # unfinished objects lie here, below the root; never listed, never read through a key
+
+
+def parts_of(key: str) -> tuple[str, ...]:
+    """The parts of a valid key. Raises StorageError for every other string."""
+    parts = tuple(key.split("/"))
+    if not is_storable(key) or parts[0] == INCOMING or any(part in ("", ".", "..") for part in parts):
+        raise StorageError(
+            f"{key!r} is not a key",
+            hint="keys are relative, without empty parts, '.', '..' or control bytes that no storage can hold",
+        )
+    return parts
+
+
+def is_storable(key: str) -> bool:
+    """Whether the key can be written as UTF-8 and holds no zero byte, which no file system takes."""
+    try:
+        key.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in key

@@ -1,0 +1,1 @@
+"""Measurements of the program beside the tools it is compared with. Nothing here asserts a time."""

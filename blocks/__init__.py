@@ -1,0 +1,17 @@
+"""Prefect blocks: every adapter's configuration, typed, with its secrets sealed before Prefect sees them.
+
+Importing this package comes before importing Prefect and quiets it: no analytics, and our log lines are recorded
+with the run they belong to. A value that the environment already has is left alone.
+"""
+
+import os
+
+for _name, _value in {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "dbackup",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_TASKS_DEFAULT_NO_CACHE": "true",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+}.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,109 @@
+"""From an address (a saved name, a URL, or a sealed URL) to the adapter behind it.
+
+Prefect is imported only where a saved block is really needed: it takes two seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from adapters.database import ENGINES
+from adapters.storage import STORAGES
+from blocks.encryption_key import encryption_keys
+from core.container import ProfileKey
+from core.errors import ConfigurationError
+from core.jobs import Address
+from core.masking import remember
+from core.ports import DatabaseAdapter, StorageAdapter
+
+PLACE = "address"
+
+
+def seal(url: str) -> str:
+    """A URL in the form in which it may become a flow's parameter. Raises EncryptionError."""
+    return encryption_keys().seal(url, PLACE)
+
+
+def clear(address: Address) -> str:
+    """The URL of an address that is not a name, in clear. Raises WrongKey or EncryptionError."""
+    url = encryption_keys().unseal(address, PLACE) if address.is_sealed else str(address)
+    if password := _password(url):
+        remember(password)
+        remember(unquote(password))
+    return url
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:
+        return None
+
+
+def open_source(address: Address) -> DatabaseAdapter:
+    """The engine behind a source's or a target's address. Raises ConfigurationError and what opening raises."""
+    if address.is_name:
+        from blocks.saved import load_source
+
+        return load_source(address).open()
+    url = clear(address)
+    source: DatabaseAdapter = _opened(engine_of(url), url)
+    return source
+
+
+def open_storage(address: Address) -> StorageAdapter:
+    """The storage behind a destination's address. Raises ConfigurationError and what opening raises."""
+    if address.is_name:
+        from blocks.saved import load_storage
+
+        return load_storage(address).open()
+    url = clear(address)
+    storage: StorageAdapter = _opened(storage_of(url), url)
+    return storage
+
+
+def engine_of(url: str) -> type[Any]:
+    """The engine whose scheme a URL has. Raises ConfigurationError that lists the schemes there are."""
+    return _by_scheme(url, ENGINES, "source")
+
+
+def storage_of(url: str) -> type[Any]:
+    """The kind of storage whose scheme a URL has. Raises ConfigurationError that lists the schemes there are."""
+    return _by_scheme(url, STORAGES, "storage")
+
+
+def _by_scheme(url: str, table: Mapping[str, type[Any]], what: str) -> type[Any]:
+    scheme = url.partition(":")[0].lower()
+    for adapter in table.values():
+        if scheme in adapter.schemes:
+            return adapter
+    known = ", ".join(f"{scheme}://" for adapter in table.values() for scheme in adapter.schemes)
+    raise ConfigurationError(
+        f"{scheme}:// is not the scheme of a {what}" if "://" in url else "this is neither a saved name nor a URL",
+        hint=f"a {what} is a saved name, or begins with one of: {known}",
+    )
+
+
+def _opened(adapter: type[Any], url: str) -> Any:
+    return adapter(adapter.config_type.from_url(url))
+
+
+def profile_key(name: str | None) -> ProfileKey | None:
+    """The key that seals new backups of a profile; None without a profile. Raises ConfigurationError."""
+    return profile_keys(name)[0] if name else None
+
+
+def profile_keys(name: str) -> tuple[ProfileKey, ...]:
+    """Every key of a profile, newest first. Raises ConfigurationError for an unknown profile."""
+    from blocks.saved import load_profile
+
+    return load_profile(name).open(name)
+
+
+def keyring() -> dict[str, ProfileKey]:
+    """Every key of every profile, by its id: what a reader of backups may need."""
+    from blocks.saved import profiles
+
+    return {key.key_id: key for name, profile in profiles().items() for key in profile.open(name)}

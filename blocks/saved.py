@@ -1,0 +1,143 @@
+"""Saved blocks by kind and name: a source is looked up by its name alone, whatever engine it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import cast
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import BlockDocument
+from prefect.exceptions import ObjectNotFound
+
+from blocks.api import prefect_api
+from blocks.profiles import EncryptionProfile
+from blocks.sealed import SealedBlock
+from blocks.sources import SOURCES, SourceBlock
+from blocks.storages import STORAGES, StorageBlock
+from core.errors import ConfigurationError
+from core.jobs import SAVED_NAME
+
+_PAGE = 200  # the most that the server gives at once
+
+
+class Kind(StrEnum):
+    """What can be saved under a name."""
+
+    SOURCE = "source"
+    STORAGE = "storage"
+    PROFILE = "profile"
+
+    @property
+    def types(self) -> Sequence[type[SealedBlock]]:
+        """The block types of this kind."""
+        match self:
+            case Kind.SOURCE:
+                return tuple(SOURCES.values())
+            case Kind.STORAGE:
+                return tuple(STORAGES.values())
+            case Kind.PROFILE:
+                return (EncryptionProfile,)
+
+    @property
+    def command(self) -> str:
+        """The command that manages this kind."""
+        return "key" if self is Kind.PROFILE else self.value
+
+
+def save(kind: Kind, name: str, block: SealedBlock, *, replace: bool = False) -> None:
+    """Save a block. Raises ConfigurationError for a name that is malformed, or taken unless ``replace``."""
+    if not SAVED_NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{name!r} cannot be a name",
+            hint="use lower-case letters, digits and dashes, at most 63, for example: shop-prod",
+        )
+    with prefect_api(), get_client(sync_client=True) as client:
+        if not replace and _find(client, kind, name):
+            raise ConfigurationError(
+                f"there is a {kind} named {name} already",
+                hint=f"choose another name, or remove it first: dbackup {kind.command} remove {name}",
+            )
+        block.save(name, overwrite=replace)
+
+
+def load(kind: Kind, name: str) -> SealedBlock:
+    """The block saved under this name. Raises ConfigurationError that names those that exist."""
+    with prefect_api(), get_client(sync_client=True) as client:
+        if found := _find(client, kind, name):
+            return found
+        others = ", ".join(_names(client, kind)) or "none is saved yet"
+    raise ConfigurationError(
+        f"there is no {kind} named {name} (saved: {others})",
+        hint=f"add it with: dbackup {kind.command} {'create' if kind is Kind.PROFILE else 'add'} {name}",
+    )
+
+
+def load_source(name: str) -> SourceBlock:
+    """The saved source of this name. Raises ConfigurationError."""
+    return cast(SourceBlock, load(Kind.SOURCE, name))
+
+
+def load_storage(name: str) -> StorageBlock:
+    """The saved storage of this name. Raises ConfigurationError."""
+    return cast(StorageBlock, load(Kind.STORAGE, name))
+
+
+def load_profile(name: str) -> EncryptionProfile:
+    """The encryption profile of this name. Raises ConfigurationError."""
+    return cast(EncryptionProfile, load(Kind.PROFILE, name))
+
+
+def profiles() -> dict[str, EncryptionProfile]:
+    """Every encryption profile by its name."""
+    return cast(dict[str, EncryptionProfile], everything(Kind.PROFILE))
+
+
+def everything(kind: Kind) -> dict[str, SealedBlock]:
+    """Every saved block of a kind, by name, in alphabetical order."""
+    with prefect_api(), get_client(sync_client=True) as client:
+        return dict(sorted(_blocks(client, kind).items()))
+
+
+def remove(kind: Kind, name: str) -> None:
+    """Forget a block. Raises ConfigurationError when there is none of this name."""
+    block = load(kind, name)
+    with prefect_api():
+        type(block).delete(name)
+
+
+def _find(client: SyncPrefectClient, kind: Kind, name: str) -> SealedBlock | None:
+    for block_type in kind.types:
+        try:
+            document = client.read_block_document_by_name(name, block_type.get_block_type_slug())
+        except ObjectNotFound:
+            continue
+        return _made(block_type, document)
+    return None
+
+
+def _blocks(client: SyncPrefectClient, kind: Kind) -> dict[str, SealedBlock]:
+    return {
+        str(document.name): _made(block_type, document)
+        for block_type in kind.types
+        for document in _documents(client, block_type)
+    }
+
+
+def _names(client: SyncPrefectClient, kind: Kind) -> list[str]:
+    return sorted(str(document.name) for one in kind.types for document in _documents(client, one))
+
+
+def _documents(client: SyncPrefectClient, block_type: type[SealedBlock]) -> list[BlockDocument]:
+    """Every document of a type; the server gives them in pages."""
+    slug, found = block_type.get_block_type_slug(), list[BlockDocument]()
+    try:
+        while page := client.read_block_documents_by_type(slug, offset=len(found), limit=_PAGE):
+            found += page
+    except ObjectNotFound:  # no block of this type was ever saved
+        pass
+    return found
+
+
+def _made(block_type: type[SealedBlock], document: BlockDocument) -> SealedBlock:
+    return block_type._from_block_document(document)

@@ -1,0 +1,45 @@
+"""The base of our blocks: whatever is a SecretStr is sealed the moment the block is made.
+
+So no plain secret can reach Prefect, whoever saves the block; it exists only in what :meth:`SealedBlock.opened`
+gives. The place a value is sealed for is ``<block type>/<field>``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.blocks.core import Block
+from pydantic import SecretStr, ValidationInfo, field_validator
+
+from blocks.encryption_key import encryption_keys
+from core.masking import remember
+from core.sealing import is_sealed
+
+
+class SealedBlock(Block):
+    """A block whose secret fields are sealed under the ENCRYPTION_KEY."""
+
+    _is_anonymous = False
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _seal(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, SecretStr) or is_sealed(value.get_secret_value()):
+            return value
+        return SecretStr(encryption_keys().seal(value.get_secret_value(), cls._place(info.field_name)))
+
+    @classmethod
+    def _place(cls, field: str | None) -> str:
+        return f"{cls.get_block_type_slug()}/{field}"
+
+    def opened(self) -> dict[str, Any]:
+        """The fields in clear, without those that are unset. Raises WrongKey or EncryptionError."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: self._open(name, value) for name, value in fields.items() if value is not None}
+
+    def _open(self, field: str, value: Any) -> Any:
+        if not isinstance(value, SecretStr):
+            return value
+        plain = encryption_keys().unseal(value.get_secret_value(), self._place(field))
+        remember(plain)
+        return plain

@@ -1,0 +1,119 @@
+"""The embedded Prefect server: ``python -m blocks.server``, started by whoever needs it, one for each home.
+
+It ends by itself when for ``DBACKUP_SERVER_IDLE`` seconds no process held the lock of users and no request came.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from pathlib import Path
+
+import uvicorn
+
+from blocks.api import ADDRESS, IN_USE, SERVER, folder, running
+from blocks.encryption_key import encryption_keys
+from core.settings import settings
+
+_LOOK_SECONDS = 1.0
+
+
+def main() -> None:
+    """Serve until idle. Does nothing when a server of this home is already up."""
+    home = folder(settings())
+    if not _is_ours(home / SERVER):
+        return
+    auth = f"dbackup:{secrets.token_urlsafe(24)}"
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        _configure(auth, url)
+        server = _server()
+        threading.Thread(target=_watch, args=(server, home, f"{url}/api", auth), daemon=True).start()
+        try:
+            server.run(sockets=[listener])
+        finally:
+            (home / ADDRESS).unlink(missing_ok=True)
+
+
+def _is_ours(path: Path) -> bool:
+    """Take the lock of servers, waiting for one that is just ending; false when another one answers."""
+    owner = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # kept open for the life of the process
+    while True:
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if running(settings()):
+                return False
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return True
+
+
+def _configure(auth: str, url: str) -> None:
+    """Settings that Prefect reads when it is imported."""
+    os.environ.update(
+        {
+            "PREFECT_SERVER_API_AUTH_STRING": auth,
+            "PREFECT_API_AUTH_STRING": auth,
+            "PREFECT_SERVER_ENCRYPTION_KEY": _block_key(),
+            "PREFECT_SERVER_UI_API_URL": f"{url}/api",
+            "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the other one asks a host outside
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+        }
+    )
+
+
+def _block_key() -> str:
+    """The key of Prefect's own encryption; without one, Prefect would keep it beside what it encrypts."""
+    return base64.urlsafe_b64encode(encryption_keys().current.derive("dbackup/v1/prefect-block-key")).decode()
+
+
+def _server() -> uvicorn.Server:
+    from prefect.server.api.server import create_app
+
+    return uvicorn.Server(uvicorn.Config(create_app(final=True), log_level="warning", lifespan="on"))
+
+
+def _watch(server: uvicorn.Server, home: Path, url: str, auth: str) -> None:
+    """Publish the address once requests are answered, then end the server when nobody needs it."""
+    while not server.started:
+        time.sleep(0.02)
+    _publish(home / ADDRESS, {"url": url, "auth": auth})
+    last_used, seen = time.monotonic(), 0
+    while time.monotonic() - last_used < settings().server_idle:
+        time.sleep(_LOOK_SECONDS)
+        if server.server_state.total_requests != seen or _needed(home):
+            last_used, seen = time.monotonic(), server.server_state.total_requests
+    (home / ADDRESS).unlink(missing_ok=True)
+    server.should_exit = True
+
+
+def _publish(path: Path, address: dict[str, str]) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as stream:
+        json.dump(address, stream)
+    beside.rename(path)
+
+
+def _needed(home: Path) -> bool:
+    lock = os.open(home / IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+if __name__ == "__main__":
+    main()

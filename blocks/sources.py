@@ -1,0 +1,61 @@
+"""Database sources as blocks: one for each engine, with the fields of the engine's own configuration."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import SecretStr
+
+from adapters.database.postgresql import PostgreSQL
+from adapters.database.sqlite import SQLite
+from blocks.sealed import SealedBlock
+from core.ports import DatabaseAdapter
+
+
+class SourceBlock(SealedBlock):
+    """A database server or file that can be backed up and restored into."""
+
+    adapter: ClassVar[type[Any]]
+
+    def open(self) -> DatabaseAdapter:
+        """The adapter, with its secrets in clear. Raises WrongKey, EncryptionError or ConfigurationError."""
+        adapter: DatabaseAdapter = self.adapter(self.adapter.config_type.model_validate(self.opened()))
+        return adapter
+
+    @classmethod
+    def of(cls, config: Any) -> SourceBlock:
+        """The block that keeps an engine's configuration."""
+        return cls(**{name: value for name, value in config if value is not None})
+
+
+class PostgreSQLSource(SourceBlock):
+    """A PostgreSQL server, or one of its databases."""
+
+    _block_type_name = "dbackup PostgreSQL"
+    _block_type_slug = "dbackup-postgresql"
+    adapter = PostgreSQL
+
+    host: SecretStr
+    port: int = 5432
+    user: SecretStr | None = None
+    password: SecretStr | None = None
+    database: SecretStr | None = None
+    sslmode: str | None = None
+    sslrootcert: str | None = None
+    sslcert: str | None = None
+    sslkey: str | None = None
+    connect_timeout: int = 10
+    client_path: str | None = None
+
+
+class SQLiteSource(SourceBlock):
+    """An SQLite database file."""
+
+    _block_type_name = "dbackup SQLite"
+    _block_type_slug = "dbackup-sqlite"
+    adapter = SQLite
+
+    path: str
+
+
+SOURCES: dict[str, type[SourceBlock]] = {block.adapter.engine: block for block in (PostgreSQLSource, SQLiteSource)}

@@ -1,0 +1,136 @@
+"""What a backup job asks for: names and choices, never a secret in clear."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
+from pydantic_core import CoreSchema, core_schema
+
+from core.compression import Compression
+from core.ports import DumpOptions
+
+SAVED_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # Prefect's rule for the name of a block
+SEALED = "sealed:"
+
+
+class Address(str):
+    """A source, a storage or a target: a saved name, a URL, or a URL already sealed.
+
+    A URL may hold a password, so its ``repr`` is masked; it is sealed before it becomes a flow parameter.
+    """
+
+    __slots__ = ()
+
+    @property
+    def is_name(self) -> bool:
+        """Whether this is the name of a saved block."""
+        return SAVED_NAME.fullmatch(self) is not None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether this is a URL that has been sealed."""
+        return self.startswith(SEALED)
+
+    @property
+    def shown(self) -> str:
+        """What may be shown of it: a saved name, or the scheme of a URL."""
+        return str(self) if self.is_name else f"{'sealed' if self.is_sealed else self.partition(':')[0]} address"
+
+    def sealed(self, seal: Callable[[str], str]) -> Address:
+        """The address in the form that may be stored: a name as it is, a URL sealed."""
+        return self if self.is_name or self.is_sealed else Address(seal(self))
+
+    def __repr__(self) -> str:
+        return repr(str(self)) if self.is_name else "Address(****)"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
+
+
+class JobSpec(BaseModel):
+    """One backup job. ``source`` and ``destinations`` are saved names or URLs.
+
+    ``databases`` empty means the one the source names, or all of them; ``exclude`` takes shell patterns.
+    ``profile`` names an encryption profile; without one the backup is not encrypted. Tables with at most
+    ``exact_rows`` estimated rows are counted exactly, larger ones are estimated. ``retries`` is how often a
+    failed upload is tried again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Address
+    destinations: tuple[Address, ...] = Field(min_length=1)
+    name: str = ""
+    databases: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    schemas: tuple[str, ...] = ()
+    exclude_schemas: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    exclude_tables: tuple[str, ...] = ()
+    profile: str | None = None
+    compression: Compression = Compression()
+    exact_rows: int = Field(default=1_000_000, ge=0)
+    retries: int = Field(default=3, ge=0, le=20)
+
+    @field_validator("destinations")
+    @classmethod
+    def _distinct(cls, destinations: tuple[Address, ...]) -> tuple[Address, ...]:
+        if len(set(destinations)) != len(destinations):
+            raise ValueError("a destination is named twice")
+        return destinations
+
+    @property
+    def dump_options(self) -> DumpOptions:
+        """The filters, as an engine takes them."""
+        return DumpOptions(self.schemas, self.exclude_schemas, self.tables, self.exclude_tables, self.exact_rows)
+
+    def sealed(self, seal: Callable[[str], str]) -> JobSpec:
+        """The same job with every URL sealed, fit to be stored."""
+        return self.model_copy(
+            update={
+                "source": self.source.sealed(seal),
+                "destinations": tuple(address.sealed(seal) for address in self.destinations),
+            }
+        )
+
+
+class RestoreSpec(BaseModel):
+    """One restore: which backup (an id, ``latest`` or ``<job>/latest``), from where, into what.
+
+    ``database`` chooses one of several; ``rename`` gives it another name. An existing target is refused unless
+    ``overwrite``, which swaps it only after the new one is complete and compared. Without ``owner``, objects
+    belong to whoever restores and grants are left out. ``accept_tampered`` restores although the manifest's
+    authentication fails; it is never the default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backup: str = Field(min_length=1)
+    storage: Address
+    target: Address
+    database: str | None = None
+    rename: str | None = None
+    overwrite: bool = False
+    owner: bool = True
+    accept_tampered: bool = False
+
+    def sealed(self, seal: Callable[[str], str]) -> RestoreSpec:
+        """The same restore with every URL sealed, fit to be stored."""
+        return self.model_copy(update={"storage": self.storage.sealed(seal), "target": self.target.sealed(seal)})
+
+
+class IntegritySpec(BaseModel):
+    """One integrity check: of one ``backup``, or of all of them, on the named storages (none: every saved one)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    storages: tuple[Address, ...] = ()
+    backup: str | None = None
+
+    def sealed(self, seal: Callable[[str], str]) -> IntegritySpec:
+        """The same check with every URL sealed, fit to be stored."""
+        return self.model_copy(update={"storages": tuple(address.sealed(seal) for address in self.storages)})

@@ -1,0 +1,23 @@
+"""What a person may be allowed to do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """One right; groups hold sets of them, and every action asks for one."""
+
+    SOURCES_READ = "sources:read"
+    SOURCES_WRITE = "sources:write"
+    STORAGES_READ = "storages:read"
+    STORAGES_WRITE = "storages:write"
+    JOBS_EXECUTE = "jobs:execute"
+    BACKUPS_READ = "backups:read"
+    BACKUPS_VERIFY = "backups:verify"
+    BACKUPS_RESTORE = "backups:restore"
+    BACKUPS_WRITE = "backups:write"
+    VAULT_READ = "vault:read"
+    VAULT_WRITE = "vault:write"
+    VAULT_REVEAL = "vault:reveal"
+    SYSTEM_READ = "system:read"

@@ -1,0 +1,211 @@
+"""The seams to the outside world. An adapter is a class that fits one of these; a fake passes the same contract.
+
+All of it is synchronous. Adapters raise only :mod:`core.errors`, and never put a secret into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+from core.manifest import Contents
+from core.streams import Chunk, Chunks
+
+# --- host -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program to run. The arguments are visible to every local user, so secrets go into ``env`` only."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Host(Protocol):
+    """Where the client tools run. Local today; SSH can join without touching an engine."""
+
+    def which(self, program: str) -> str | None:
+        """The path of an installed program, or None."""
+
+    def output(self, command: Command, *, timeout: float = 30.0) -> str:
+        """Run to the end and give standard output. Raises AdapterError with the last lines of standard error."""
+
+    def stream(self, command: Command) -> AbstractContextManager[Iterator[Chunk]]:
+        """Give standard output in chunks. Raises DumpError after the last chunk unless the exit code is 0.
+
+        Leaving the context early ends the whole process group.
+        """
+
+    def feed(self, command: Command, chunks: Chunks) -> None:
+        """Write the chunks to standard input. Raises RestoreError unless the exit code is 0."""
+
+    def pipe(self, command: Command, chunks: Chunks) -> Iterator[Chunk]:
+        """Give what the program makes of the chunks. Raises RestoreError after the last unless the exit code is 0.
+
+        The chunks are drawn in a thread of their own. Closing the result ends the whole process group.
+        """
+
+
+# --- databases --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What answered: the engine, the server's version and the dump tool that fits it, as in the manifest."""
+
+    engine: str
+    version: str
+    tool: str
+
+
+@dataclass(frozen=True)
+class DatabaseInfo:
+    """One database of a server; ``size`` in bytes and ``tables`` are None where the engine cannot say."""
+
+    name: str
+    size: int | None = None
+    tables: int | None = None
+
+
+@dataclass(frozen=True)
+class DumpOptions:
+    """What part of a database to dump. Empty filters mean everything.
+
+    Tables with at most ``exact_rows`` estimated rows are counted exactly, larger ones are estimated.
+    """
+
+    schemas: tuple[str, ...] = ()
+    exclude_schemas: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    exclude_tables: tuple[str, ...] = ()
+    exact_rows: int = 1_000_000
+
+
+class Dump(Protocol):
+    """One database on its way out. A context manager: leaving it ends the tool and every session it held."""
+
+    dump_format: str  # as in the manifest: pg_custom, sql, archive, sqlite
+    extension: str  # of the object's name: dump, sql, archive, db
+
+    def __enter__(self) -> Dump: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The dump's bytes, once. Raises DumpError after the last chunk unless the dump is proven complete."""
+
+    def contents(self) -> Contents | None:
+        """What a restore must bring back, as seen by the dump's own snapshot. Holds after the last chunk."""
+
+
+@dataclass(frozen=True)
+class RestoreTarget:
+    """Where a restore goes: ``database`` by its true name (a path for SQLite)."""
+
+    database: str
+    overwrite: bool = False
+    owner: bool = True  # False: objects belong to whoever restores, grants are left out
+    dumped_by: str = ""  # the tool of the manifest, for example "pg_dump 15.20"
+    expected: Contents | None = None
+
+
+class Restoration(Protocol):
+    """A database on its way back, built beside the target. Leaving the context unpublished removes it."""
+
+    def __enter__(self) -> Restoration: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def load(self, chunks: Chunks) -> None:
+        """Load a dump. The first error of the tool or of the stream is fatal."""
+
+    def contents(self, expected: Contents | None) -> Contents:
+        """What has been loaded, counted exactly for every table that ``expected`` counts exactly."""
+
+    def publish(self) -> str:
+        """Put what was loaded in the target's place, in one step, and say where it is, in words."""
+
+
+class DatabaseAdapter(Protocol):
+    """A source of dumps and a target of restores."""
+
+    engine: ClassVar[str]
+
+    def describe(self) -> str:
+        """What people call it, without user or password: ``shop on db.example:5432``, ``/srv/shop.db``."""
+
+    def probe(self) -> ServerInfo:
+        """Connect and say what answers. Raises ConnectionError, AuthenticationError, or ToolMissing."""
+
+    def databases(self) -> Sequence[DatabaseInfo]:
+        """The databases a backup of everything takes: all of them but templates and the engine's own."""
+
+    def default_database(self) -> str | None:
+        """The one database the configuration names, or None when it names the whole server."""
+
+    def dump(self, database: str, options: DumpOptions) -> Dump:
+        """Dump one database. Raises on entering when it does not exist or may not be read."""
+
+    def dump_globals(self) -> Dump | None:
+        """Dump what belongs to the server and no database (roles, grants); None where there is no such thing."""
+
+    def check_restore(self, target: RestoreTarget) -> None:
+        """Raise whatever can be known to be wrong before a byte moves: TargetExists, missing roles, no room."""
+
+    def restore(self, target: RestoreTarget) -> Restoration:
+        """Open a restoration beside the target."""
+
+
+# --- storage ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object: its key below the destination's root, its size in bytes, its modification time in UTC."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class StorageAdapter(Protocol):
+    """A place for objects. Keys are relative, separated by ``/``. Nothing is ever overwritten."""
+
+    kind: ClassVar[str]
+
+    def describe(self) -> str:
+        """What people call it, without any secret: ``/backups``."""
+
+    def check(self) -> None:
+        """Prove that objects can be written, read and deleted. Raises StorageError or ConnectionError."""
+
+    def free_space(self) -> int | None:
+        """Bytes that can still be written, or None where nobody can say."""
+
+    def put(self, key: str, chunks: Chunks) -> None:
+        """Store an object whole or not at all. Raises ObjectExists when the key is taken."""
+
+    def get(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[Chunk]:
+        """The object's bytes from ``offset`` on, at most ``length`` of them. Raises ObjectNotFound."""
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Every published object whose key starts with ``prefix``, in the order of keys. Never a part of a list."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object. Raises ObjectNotFound."""
+
+
+@runtime_checkable
+class AdoptsFiles(Protocol):
+    """A storage on a local file system, which can publish a finished file without copying it."""
+
+    def staging(self) -> Path:
+        """A hidden folder on the storage's own file system, never listed, for files that may be adopted."""
+
+    def adopt(self, key: str, path: Path) -> bool:
+        """Publish the file under ``key`` by a link, durably. False when it lies on another file system."""

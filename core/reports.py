@@ -1,0 +1,150 @@
+"""What a run tells about itself when it is over: for people, for scripts (``--json``) and for the catalog."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from core.errors import DBackupError
+from core.manifest import ManifestFile
+from core.states import RunState
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Failure(_Report):
+    """Something that did not work: what it was, why, and what to do about it."""
+
+    subject: str
+    reason: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, subject: str, error: DBackupError) -> Failure:
+        """The failure that an error tells of."""
+        return cls(subject=subject, reason=error.message, hint=error.hint)
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.reason}"
+
+
+class StoredCopy(_Report):
+    """One destination of a backup: whether a complete, checked copy lies there, and how it was checked."""
+
+    storage: str
+    complete: bool
+    checked: str = ""  # "read back": every byte was read from the destination and hashed
+    failure: Failure | None = None
+
+
+class BackupReport(_Report):
+    """One run of a backup. Sizes are in bytes: ``dump_size`` as the tools produced it, ``size`` as stored."""
+
+    state: RunState
+    backup_id: str
+    job: str
+    folder: str
+    started_at: datetime
+    finished_at: datetime
+    files: tuple[ManifestFile, ...]
+    copies: tuple[StoredCopy, ...]
+    failures: tuple[Failure, ...] = ()
+    retention: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a few words."""
+        good = sum(copy.complete for copy in self.copies)
+        return f"backup {self.backup_id} {self.state.value}, complete on {good} of {len(self.copies)} destinations"
+
+    @property
+    def size(self) -> int:
+        """Bytes stored on each destination."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def dump_size(self) -> int:
+        """Bytes that the dump tools produced."""
+        return sum(file.dump_size for file in self.files)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class RestoredDatabase(_Report):
+    """One database that came back: where it is now, and what was compared with the manifest."""
+
+    database: str
+    restored_as: str
+    place: str
+    tables: int
+    rows: int
+    compared: bool  # False when the engine had nothing to compare with
+    uncounted: tuple[str, ...] = ()  # tables whose rows the manifest only estimates
+
+
+class RestoreReport(_Report):
+    """One run of a restore."""
+
+    state: RunState
+    backup_id: str
+    storage: str
+    started_at: datetime
+    finished_at: datetime
+    restored: tuple[RestoredDatabase, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a few words."""
+        return f"restore of {self.backup_id} {self.state.value}, {len(self.restored)} databases came back"
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class CheckedBackup(_Report):
+    """What an integrity check found of one backup on one destination."""
+
+    storage: str
+    backup_id: str
+    job: str
+    outcome: str  # passed | failed | skipped
+    method: str = ""
+    size: int = 0
+    reason: str = ""
+    hint: str = ""
+
+
+class IntegrityReport(_Report):
+    """One integrity run over one or more destinations."""
+
+    state: RunState
+    started_at: datetime
+    finished_at: datetime
+    checked: tuple[CheckedBackup, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """What did not pass."""
+        bad = (one for one in self.checked if one.outcome == "failed")
+        return tuple(
+            Failure(subject=f"{one.backup_id} on {one.storage}", reason=one.reason, hint=one.hint) for one in bad
+        )
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a few words."""
+        counts = ", ".join(f"{self.count(outcome)} {outcome}" for outcome in ("passed", "failed", "skipped"))
+        return f"integrity check {self.state.value}: {counts}"
+
+    def count(self, outcome: str) -> int:
+        """How many backups had this outcome: passed, failed or skipped."""
+        return sum(one.outcome == outcome for one in self.checked)

@@ -1,0 +1,59 @@
+"""The settings of the program: one typed place, read from ``DBACKUP_*`` environment variables."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import ConfigurationError
+
+PREFIX = "DBACKUP_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside.
+
+    ``home`` holds the catalog, the generated key and the embedded Prefect server; ``scratch`` the spools of
+    running backups (default: a folder in ``home``). ``database_url`` is an SQLAlchemy URL for the catalog
+    (default: SQLite in ``home``). ``encryption_key`` may hold several keys separated by commas: the first
+    seals, all of them open. ``server_idle`` is after how many seconds without use the embedded server ends.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    home: Path = Path("~/.local/share/dbackup")
+    scratch: Path | None = None
+    database_url: SecretStr | None = None
+    encryption_key: SecretStr | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    server_idle: int = Field(default=600, ge=5)
+
+    def model_post_init(self, context: object) -> None:
+        """Make every path absolute once, so that a later change of folder changes nothing."""
+        object.__setattr__(self, "home", self.home.expanduser().absolute())
+        if self.scratch:
+            object.__setattr__(self, "scratch", self.scratch.expanduser().absolute())
+
+    @property
+    def runs(self) -> Path:
+        """The folder for the private folders of running backups and restores."""
+        return self.scratch or self.home / "runs"
+
+    @property
+    def catalog_url(self) -> str:
+        """The SQLAlchemy URL of the catalog."""
+        return self.database_url.get_secret_value() if self.database_url else f"sqlite:///{self.home}/catalog.db"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process. Raises ConfigurationError that names each variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"wrong setting: {wrong}", hint="correct or unset the variable") from None

@@ -1,0 +1,167 @@
+"""Take a backup: ``from flows.backup import backup; report = backup(JobSpec(...))``.
+
+The dump runs in the main thread, where a cancellation arrives; uploads follow its spool in threads of their own
+and end when the spool is aborted. A destination's manifest is written last, and only when everything on it has
+been read back. Nothing of an unfinished backup is left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect.futures import PrefectFuture
+
+from core.errors import DBackupError
+from core.jobs import JobSpec
+from core.manifest import Manifest, ManifestFile, Trigger
+from core.reports import BackupReport, Failure, StoredCopy
+from core.states import RunState
+from flows.sealed_flow import ended, failure_of, sealed_flow
+from services import backups
+from services.backups import Item, Plan
+from services.spool import Spool
+from tasks import backup as steps
+from tasks.backup import Destination, Prepared
+from tasks.bookkeeping import complete, recorded
+from tasks.step import retried
+
+
+@dataclass
+class Attempt:
+    """One item under way: its spool, its uploads by destination, and what came of its dump."""
+
+    item: Item
+    spool: Spool
+    uploads: dict[str, PrefectFuture[None]]
+    dumped: ManifestFile | Failure | None = None
+
+
+@sealed_flow("backup")
+def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
+    """Back up what the job asks for. Raises RunFailed, with the report, unless all of it is safe everywhere."""
+    with recorded("backup", job.name or job.source.shown) as execution:
+        prepared = steps.initialize(job, trigger)
+        with steps.spools(prepared.spools) as folder, _under_way(prepared) as attempts:
+            for item in backups.items(prepared.plan):
+                attempts.append(_begin(prepared, item, folder))
+                attempts[-1].dumped = _dump(prepared.plan, attempts[-1])
+                _let_go(attempts)
+            report = _settle(prepared, attempts)
+        complete(execution, report)
+    return ended(report)
+
+
+@contextmanager
+def _under_way(prepared: Prepared) -> Iterator[list[Attempt]]:
+    """The attempts of this run. However it ends, every upload has ended and every spool is gone with it."""
+    attempts: list[Attempt] = []
+    try:
+        yield attempts
+    except BaseException:
+        for attempt in attempts:
+            attempt.spool.abort()
+        _wait(attempts)
+        for destination in prepared.destinations:
+            backups.withdraw(destination.storage, prepared.plan)
+        raise
+    finally:
+        for attempt in attempts:
+            attempt.spool.close()
+
+
+def _begin(prepared: Prepared, item: Item, folder: Path) -> Attempt:
+    """Open a spool and let the uploads follow it."""
+    spool = Spool(folder / item.name)
+    upload = retried(steps.upload, prepared.plan.spec.retries)
+    uploads = {one.name: upload.submit(prepared.plan, item, spool, one) for one in prepared.destinations}
+    return Attempt(item, spool, uploads)
+
+
+def _dump(plan: Plan, attempt: Attempt) -> ManifestFile | Failure:
+    try:
+        return steps.dump(plan, attempt.item, attempt.spool)
+    except DBackupError as error:
+        return Failure.of(attempt.item.label, error)
+
+
+def _let_go(attempts: Sequence[Attempt]) -> None:
+    """Give back the disk space of every spool that all its uploads are done with."""
+    for attempt in attempts:
+        if all(upload.state.is_final() for upload in attempt.uploads.values()):
+            attempt.spool.close()
+
+
+def _wait(attempts: Sequence[Attempt]) -> None:
+    for attempt in attempts:
+        for upload in attempt.uploads.values():
+            upload.wait()
+
+
+def _settle(prepared: Prepared, attempts: Sequence[Attempt]) -> BackupReport:
+    """Wait for the uploads, prove each copy, commit those that are proven, and say what came of it all."""
+    _wait(attempts)
+    files = [attempt.dumped for attempt in attempts if isinstance(attempt.dumped, ManifestFile)]
+    failures = [attempt.dumped for attempt in attempts if isinstance(attempt.dumped, Failure)]
+    problems = {one.name: _upload_problem(one, attempts) for one in prepared.destinations}
+    if any(file.kind == "database" for file in files):
+        problems |= _verify(prepared, [one for one in prepared.destinations if not problems[one.name]], files)
+    else:
+        problems = {name: problem or _nothing_dumped(name) for name, problem in problems.items()}
+    manifest = backups.manifest(prepared.plan, files, missing=[failure.subject for failure in failures])
+    copies = [_copy(prepared.plan, one, problems[one.name], manifest) for one in prepared.destinations]
+    return _report(prepared, manifest, copies, failures)
+
+
+def _upload_problem(destination: Destination, attempts: Sequence[Attempt]) -> Failure | None:
+    """Why a destination has not everything that was dumped."""
+    dumped = [attempt for attempt in attempts if isinstance(attempt.dumped, ManifestFile)]
+    problems = (failure_of(destination.name, attempt.uploads[destination.name]) for attempt in dumped)
+    return next(filter(None, problems), None)
+
+
+def _verify(
+    prepared: Prepared, destinations: Sequence[Destination], files: Sequence[ManifestFile]
+) -> dict[str, Failure | None]:
+    """Read every copy back, all destinations at once."""
+    verify = retried(steps.verify, prepared.plan.spec.retries)
+    checks = {one.name: verify.submit(prepared.plan, one, files) for one in destinations}
+    return {name: failure_of(name, check) for name, check in checks.items()}
+
+
+def _nothing_dumped(name: str) -> Failure:
+    return Failure(subject=name, reason="no database could be dumped, so there is nothing to keep")
+
+
+def _copy(plan: Plan, destination: Destination, problem: Failure | None, manifest: Manifest) -> StoredCopy:
+    """Commit a proven copy; remove the remains of one that is not."""
+    try:
+        if problem is None:
+            return steps.commit(plan, destination, manifest)
+    except DBackupError as error:
+        problem = Failure.of(destination.name, error)
+    backups.withdraw(destination.storage, plan)
+    return StoredCopy(storage=destination.name, complete=False, failure=problem)
+
+
+def _report(
+    prepared: Prepared, manifest: Manifest, copies: Sequence[StoredCopy], failures: Sequence[Failure]
+) -> BackupReport:
+    complete = [copy for copy in copies if copy.complete]
+    state = RunState.of(succeeded=len(complete), failed=len(copies) - len(complete) + len(failures))
+    kept = (steps.retain(prepared.plan, one) for one in prepared.destinations) if state.is_good else ()
+    return BackupReport(
+        state=state,
+        backup_id=manifest.backup_id,
+        job=manifest.job.name,
+        folder=prepared.plan.folder,
+        started_at=prepared.plan.started_at,
+        finished_at=datetime.now(UTC),
+        files=manifest.files,
+        copies=tuple(copies),
+        failures=(*failures, *(copy.failure for copy in copies if copy.failure)),
+        retention=tuple(line for lines in kept for line in lines),
+    )

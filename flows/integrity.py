@@ -1,0 +1,30 @@
+"""Check backups where they lie: ``from flows.integrity import integrity; report = integrity(IntegritySpec(...))``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from core.jobs import IntegritySpec
+from core.reports import IntegrityReport
+from core.states import RunState
+from flows.sealed_flow import ended, sealed_flow
+from tasks import integrity as steps
+from tasks.bookkeeping import complete, recorded
+
+
+@sealed_flow("integrity")
+def integrity(wish: IntegritySpec) -> IntegrityReport:
+    """Read back every backup that is asked for. Raises RunFailed, with the report, when one of them fails."""
+    started_at = datetime.now(UTC)
+    with recorded("integrity", wish.backup or "every backup") as execution:
+        scan = steps.scan(wish)
+        checked = tuple(steps.verify(target, scan.keys) for target in scan.targets)
+        failed = sum(one.outcome == "failed" for one in checked)
+        report = IntegrityReport(
+            state=RunState.FAILED if failed else RunState.SUCCESS,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            checked=checked,
+        )
+        complete(execution, report)
+    return ended(report)

@@ -1,0 +1,77 @@
+"""A Prefect flow whose addresses are sealed before they become parameters, which Prefect stores in clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from prefect import Flow
+from prefect.futures import PrefectFuture
+from prefect.states import Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from blocks.addresses import seal
+from blocks.api import prefect_api
+from core.errors import DBackupError, RunFailed
+from core.masking import mask
+from core.reports import BackupReport, Failure, IntegrityReport, RestoreReport
+from tasks.step import guarded
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Report = TypeVar("Report", BackupReport, RestoreReport, IntegrityReport)
+
+WORKERS = 32  # threads for uploads and checks; they wait more than they work
+
+
+class SealedFlow(Flow[P, R], Generic[P, R]):
+    """Seals the addresses of every parameter that has some, and finds a Prefect API, when it is called."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
+        """Run the flow in this process. Raises RunFailed with the report unless the run is a success."""
+        with prefect_api():
+            named = {name: _sealed(one) for name, one in kwargs.items()}
+            return cast(R, super().__call__(*map(_sealed, args), **named))
+
+
+def _sealed(parameter: Any) -> Any:
+    return parameter.sealed(seal) if hasattr(parameter, "sealed") else parameter
+
+
+def sealed_flow(name: str) -> Callable[[Callable[P, R]], SealedFlow[P, R]]:
+    """Make a function one of our flows."""
+
+    def decorate(function: Callable[P, R]) -> SealedFlow[P, R]:
+        return SealedFlow(
+            guarded(function),
+            name=name,
+            task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),
+            persist_result=False,
+            log_prints=False,
+        )
+
+    return decorate
+
+
+def ended(report: Report) -> Report:
+    """What a flow gives for its report: the report of a success, else a failed state that raises RunFailed.
+
+    A partial run is a failed state of Prefect's, by the name Partial, so that it is seen.
+    """
+    if report.state.is_good:
+        return report
+    first = next(iter(report.failures))
+    error = RunFailed(f"{report.summary}: {first}", hint=first.hint, report=report)
+    failed = Failed(name=report.state.value.capitalize(), message=error.message, data=error)
+    return cast(Report, failed)  # Prefect takes a state for a result and gives the caller what is in it
+
+
+def failure_of(subject: str, future: PrefectFuture[Any]) -> Failure | None:
+    """Wait for a submitted step, and give why it failed, or None."""
+    outcome = future.result(raise_on_failure=False)
+    if isinstance(outcome, DBackupError):
+        return Failure.of(subject, outcome)
+    if isinstance(outcome, BaseException):
+        return Failure(subject=subject, reason=mask(str(outcome)))
+    return None

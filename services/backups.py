@@ -1,0 +1,231 @@
+"""Taking a backup: decide, dump into a spool, copy to the destinations, prove each copy, commit it by its manifest.
+
+Every function does one of these and knows nothing of the order they come in, of threads or of Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from core import naming
+from core.compression import Compression, compress
+from core.container import ProfileKey, seal
+from core.errors import ChecksumMismatch, ConfigurationError, DBackupError, DumpError, StorageFull
+from core.jobs import JobSpec
+from core.log import logger
+from core.manifest import FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription, Trigger
+from core.ports import AdoptsFiles, DatabaseAdapter, DatabaseInfo, Dump, ServerInfo, StorageAdapter
+from core.streams import Chunks, Digest, Meter, Stage, through
+from services import progress
+from services.spool import Spool
+
+READ_BACK = "read back"
+log = logger(service="backup")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is going to do, decided before a byte moves."""
+
+    spec: JobSpec
+    job: JobReference
+    backup_id: str
+    started_at: datetime
+    source: DatabaseAdapter
+    server: ServerInfo
+    databases: tuple[DatabaseInfo, ...]
+    key: ProfileKey | None
+    trigger: Trigger
+
+    @property
+    def folder(self) -> str:
+        """The backup's folder on every destination."""
+        return naming.backup_folder(naming.job_slug(self.job.name, self.job.id), self.backup_id)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object of the backup, before it is dumped. ``expected`` is a rough size in bytes, where one is known."""
+
+    database: str
+    kind: Literal["database", "globals"]
+    dump: Dump
+    name: str
+    expected: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return "globals" if self.kind == "globals" else self.database
+
+
+def plan(spec: JobSpec, source: DatabaseAdapter, key: ProfileKey | None, trigger: Trigger) -> Plan:
+    """Connect, choose the databases, and name the backup. Raises what the source raises, or ConfigurationError."""
+    server = source.probe()
+    now = datetime.now(UTC).replace(microsecond=0)
+    name = spec.name or (str(spec.source) if spec.source.is_name else source.describe())
+    identity = f"job:{spec.name}" if spec.name else f"{source.engine}:{spec.source if spec.source.is_name else name}"
+    return Plan(
+        spec=spec,
+        job=JobReference(id=identity, name=name),
+        backup_id=naming.new_backup_id(now),
+        started_at=now,
+        source=source,
+        server=server,
+        databases=_chosen(spec, source),
+        key=key,
+        trigger=trigger,
+    )
+
+
+def _chosen(spec: JobSpec, source: DatabaseAdapter) -> tuple[DatabaseInfo, ...]:
+    """The databases to dump. One that was named but does not exist stays in: its dump fails and is reported."""
+    present = {info.name: info for info in source.databases()}
+    named = spec.databases or tuple(filter(None, [source.default_database()]))
+    wanted = named or tuple(name for name in present if not any(fnmatchcase(name, p) for p in spec.exclude))
+    if not wanted:
+        raise ConfigurationError("there is no database to back up", hint="check the names and the exclude patterns")
+    return tuple(present.get(name, DatabaseInfo(name)) for name in wanted)
+
+
+def require_room(plan: Plan, free: int | None, where: str) -> None:
+    """Refuse a place that can hardly hold the backup in its ``free`` bytes. Raises StorageFull with the figures."""
+    needed = _least(plan)
+    if free is not None and free < needed:
+        raise StorageFull(
+            f"{where} has {free:,} bytes free, and this backup needs about {needed:,}: {needed - free:,} are missing",
+            hint="free some space, or choose another destination",
+        )
+
+
+def _least(plan: Plan) -> int:
+    """A cautious guess of the stored size in bytes: text in databases seldom compresses beyond ten to one."""
+    total = sum(info.size or 0 for info in plan.databases)
+    return total // 10 if plan.spec.compression.suffix else total // 2
+
+
+def items(plan: Plan) -> Iterator[Item]:
+    """What is to be dumped, one after the other; the server's globals come last."""
+    for info in plan.databases:
+        dump = plan.source.dump(info.name, plan.spec.dump_options)
+        yield Item(info.name, "database", dump, _object_name(plan, info.name, dump), info.size)
+    if shared := plan.source.dump_globals():
+        name = naming.globals_name(plan.spec.compression.suffix, encrypted=plan.key is not None)
+        yield Item("", "globals", shared, name)
+
+
+def _object_name(plan: Plan, database: str, dump: Dump) -> str:
+    suffix = plan.spec.compression.suffix
+    return naming.object_name(database, dump.extension, suffix, encrypted=plan.key is not None)
+
+
+def dump(plan: Plan, item: Item, spool: Spool) -> ManifestFile:
+    """Dump one item into the spool, which is finished only when the dump is proven complete.
+
+    Raises DumpError, StorageFull, or what the engine raises on connecting; then the spool is not finished.
+    """
+    produced, stored = Meter(), Digest()
+    stages = pipeline(plan.spec.compression, plan.key)
+    with item.dump as source, progress.step(f"dump {item.label}", item.expected) as advance:
+        spool.append(through(source.chunks(), Meter(advance), produced, *stages, stored))
+        contents = source.contents()
+    if not produced.size:
+        raise DumpError(f"the dump of {item.label} is empty", hint="see the log of the run for what the tool said")
+    spool.finish()
+    log.info("dump finished", database=item.label, dump_size=produced.size, size=stored.size, sha256=stored.sha256)
+    return ManifestFile(
+        name=item.name,
+        database=item.database,
+        kind=item.kind,
+        dump_format=item.dump.dump_format,
+        compression=plan.spec.compression.algorithm,
+        encryption=FileEncryption(profile=plan.key.profile, key_id=plan.key.key_id) if plan.key else None,
+        size=stored.size,
+        sha256=stored.sha256,
+        dump_size=produced.size,
+        contents=contents,
+    )
+
+
+def pipeline(compression: Compression, key: ProfileKey | None) -> Sequence[Stage]:
+    """The stages from a dump's bytes to stored bytes: compress, then seal."""
+    sealing = [seal(key, compression.algorithm)] if key else []
+    return [compress(compression), *sealing]
+
+
+def upload(storage: StorageAdapter, key: str, spool: Spool) -> None:
+    """Bring the spool's bytes to a destination, following the dump. Raises SpoolAborted when the dump failed.
+
+    A spool that lies in the storage's own staging folder is published by a link; nothing is copied.
+    """
+    with progress.step(f"upload {key.rpartition('/')[2]}") as advance:
+        if isinstance(storage, AdoptsFiles) and spool.path.is_relative_to(storage.staging()):
+            path = spool.wait()
+            if storage.adopt(key, path):
+                return
+        storage.put(key, through(spool.read(), Meter(advance)))
+
+
+@dataclass(frozen=True)
+class StoredBytes:
+    """An object that can be read as often as needed: on a destination, or downloaded from it."""
+
+    where: str
+    read: Callable[[], Chunks]
+
+    @classmethod
+    def at(cls, storage: StorageAdapter, key: str) -> StoredBytes:
+        """The object of this key on a destination."""
+        return cls(f"{key} on {storage.describe()}", lambda: storage.get(key))
+
+
+def read_back(stored: StoredBytes, expected: ManifestFile) -> None:
+    """Read every byte and compare size and SHA-256 with the manifest. Raises ChecksumMismatch."""
+    found = Digest()
+    with progress.step(f"verify {expected.name}", expected.size) as advance:
+        for _ in through(stored.read(), found, Meter(advance)):
+            pass
+    if (found.size, found.sha256) != (expected.size, expected.sha256):
+        raise ChecksumMismatch(
+            f"{stored.where} holds {found.size:,} bytes with SHA-256 {found.sha256[:16]}…, "
+            f"but {expected.size:,} bytes with {expected.sha256[:16]}… were written",
+            hint="do not rely on this copy; check the disk or the provider, and restore from another copy",
+        )
+
+
+def manifest(plan: Plan, files: Sequence[ManifestFile], missing: Sequence[str]) -> Manifest:
+    """The manifest of what was dumped. ``missing`` names what was asked for and is not in the backup."""
+    return Manifest(
+        backup_id=plan.backup_id,
+        job=plan.job,
+        source=SourceDescription(
+            name=str(plan.spec.source) if plan.spec.source.is_name else plan.source.describe(),
+            engine=plan.source.engine,
+            server_version=plan.server.version,
+            tool=plan.server.tool,
+        ),
+        trigger=plan.trigger,
+        started_at=plan.started_at,
+        finished_at=datetime.now(UTC).replace(microsecond=0),
+        files=tuple(files),
+        missing=tuple(missing),
+    )
+
+
+def commit(storage: StorageAdapter, plan: Plan, written: bytes) -> None:
+    """Store the manifest, which makes the backup a backup; everything else must be there and proven before."""
+    storage.put(naming.manifest_key(plan.folder), [written])
+    log.info("backup committed", backup=plan.backup_id, storage=storage.describe())
+
+
+def withdraw(storage: StorageAdapter, plan: Plan) -> None:
+    """Remove what an unfinished backup left on a destination, as far as it can be reached."""
+    try:
+        for one in list(storage.list(f"{plan.folder}/")):
+            storage.delete(one.key)
+    except DBackupError as error:
+        log.warning("could not remove an unfinished backup", folder=plan.folder, reason=error.message)

@@ -1,0 +1,70 @@
+"""Proving that what lies on a destination is still what was written."""
+
+from __future__ import annotations
+
+from core.container import Keyring, unseal
+from core.errors import DBackupError, IntegrityError, ObjectNotFound, TruncatedObject, WrongKey
+from core.log import logger
+from core.manifest import ManifestFile
+from core.ports import StorageAdapter
+from core.reports import CheckedBackup
+from core.streams import through
+from services import stored
+from services.backups import READ_BACK, StoredBytes, read_back
+from services.stored import Folder, StoredBackup
+
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+log = logger(service="integrity")
+
+
+def check(storage: StorageAdapter, name: str, folder: Folder, keys: Keyring) -> CheckedBackup:
+    """Check one backup on one destination: its manifest, then every byte. Never raises for what it finds.
+
+    Without the key at hand the bytes are still compared with the manifest, but who wrote the manifest is not
+    known; the reason says so.
+    """
+    result = CheckedBackup(storage=name, backup_id=folder.backup_id, job=folder.slug, size=folder.size, outcome=SKIPPED)
+    if not folder.complete:
+        return result.model_copy(update={"reason": "it has no manifest: it was never finished"})
+    try:
+        backup = stored.read(storage, folder)
+        unknown_author = _author_unknown(backup, keys)
+        for file in backup.manifest.files:
+            _check_file(storage, f"{folder.key}/{file.name}", file, keys)
+    except DBackupError as error:
+        log.error("backup is damaged", backup=folder.backup_id, storage=name, reason=error.message)
+        found = {"outcome": FAILED, "method": READ_BACK, "reason": error.message, "hint": error.hint}
+        return result.model_copy(update=found)
+    found = {"outcome": PASSED, "method": READ_BACK, "reason": unknown_author, "job": backup.manifest.job.name}
+    return result.model_copy(update=found)
+
+
+def _author_unknown(backup: StoredBackup, keys: Keyring) -> str:
+    try:
+        stored.require_genuine(backup, keys)
+    except WrongKey as error:
+        return f"bytes are as the manifest says, but the manifest itself could not be authenticated: {error.message}"
+    return ""
+
+
+def _check_file(storage: StorageAdapter, key: str, file: ManifestFile, keys: Keyring) -> None:
+    try:
+        read_back(StoredBytes.at(storage, key), file)
+    except ObjectNotFound:
+        raise TruncatedObject(
+            f"{file.name} is missing from the backup", hint="restore from another copy of this backup"
+        ) from None
+    except IntegrityError as mismatch:
+        raise _diagnosed(storage, key, file, keys) or mismatch from None
+
+
+def _diagnosed(storage: StorageAdapter, key: str, file: ManifestFile, keys: Keyring) -> IntegrityError | None:
+    """What exactly is wrong with an encrypted object, where its chunks can tell."""
+    if file.encryption is None or file.encryption.key_id not in keys:
+        return None
+    try:
+        for _ in through(storage.get(key), unseal(keys)):
+            pass
+    except IntegrityError as error:
+        return error
+    return None

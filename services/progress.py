@@ -1,0 +1,54 @@
+"""How far a run is, for whoever watches it in the same process.
+
+A step announces itself and reports its bytes; a watcher, when there is one, draws them. The watcher travels in a
+context variable, which the threads of a run inherit, so that no function has to hand it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+
+class Watcher(Protocol):
+    """Draws steps. Called from several threads."""
+
+    def started(self, step: str, total: int | None) -> None:
+        """A step begins; ``total`` is how many bytes are expected, where that is known."""
+
+    def advanced(self, step: str, size: int) -> None:
+        """``size`` more bytes of the step are done."""
+
+    def ended(self, step: str, *, good: bool) -> None:
+        """The step is over."""
+
+
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched_by(watcher: Watcher) -> Iterator[None]:
+    """Within this context, every step reports to the watcher."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+@contextmanager
+def step(name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Announce a step and give the function that reports its bytes."""
+    watcher = _watcher.get()
+    if watcher is None:
+        yield lambda _: None
+        return
+    watcher.started(name, total)
+    good = False
+    try:
+        yield lambda size: watcher.advanced(name, size)
+        good = True
+    finally:
+        watcher.ended(name, good=good)

@@ -1,0 +1,27 @@
+"""The catalog and the record of runs of this system, in the database that the settings name."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from db.catalog import Catalog
+from db.executions import Executions
+from db.session import Database, open_database
+
+from core.settings import settings
+
+
+@lru_cache(maxsize=1)
+def database() -> Database:
+    """The system's database, brought up to date. Raises ConfigurationError."""
+    return open_database(settings().catalog_url)
+
+
+def catalog() -> Catalog:
+    """The index of backups; the destinations are the truth."""
+    return Catalog(database())
+
+
+def executions() -> Executions:
+    """The record of runs."""
+    return Executions(database())

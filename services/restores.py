@@ -1,0 +1,142 @@
+"""Giving a backup back: check what is to be restored, load it beside the target, compare, put it in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from core.compression import decompress
+from core.container import Keyring, unseal
+from core.errors import BackupNotFound, ComparisonFailed, ConfigurationError, WrongKey
+from core.log import logger
+from core.manifest import Contents, ManifestFile
+from core.ports import AdoptsFiles, DatabaseAdapter, Restoration, RestoreTarget, StorageAdapter
+from core.reports import RestoredDatabase
+from core.streams import CHUNK_SIZE, Chunk, Meter, Stage, through
+from services import progress
+from services.backups import StoredBytes
+from services.stored import StoredBackup
+
+_SHOWN = 5  # differences in one message
+log = logger(service="restore")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One database of a backup and where it is going."""
+
+    key: str
+    file: ManifestFile
+    target: RestoreTarget
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person wants of a restore, beyond the backup and the target."""
+
+    database: str | None = None
+    rename: str | None = None
+    overwrite: bool = False
+    owner: bool = True
+
+
+def pieces(backup: StoredBackup, adapter: DatabaseAdapter, wish: Wish) -> list[Piece]:
+    """Which databases go where. Raises BackupNotFound for one that is not there, ConfigurationError for a bad wish."""
+    manifest = backup.manifest
+    if adapter.engine != manifest.source.engine:
+        raise ConfigurationError(
+            f"this is a backup of {manifest.source.engine}, and the target is {adapter.engine}",
+            hint="restore it into a server of the same kind",
+        )
+    chosen = [file for file in manifest.files if file.kind == "database" and wish.database in (None, file.database)]
+    if not chosen:
+        raise BackupNotFound(
+            f"{manifest.backup_id} holds no database {wish.database!r}",
+            hint=f"it holds: {', '.join(file.database for file in manifest.files if file.kind == 'database')}",
+        )
+    if len(chosen) > 1 and wish.rename:
+        raise ConfigurationError(
+            f"one new name was given for {len(chosen)} databases", hint="choose one with --database NAME"
+        )
+    return [_piece(backup, file, _name(file, adapter, wish, alone=len(chosen) == 1), wish) for file in chosen]
+
+
+def _name(file: ManifestFile, adapter: DatabaseAdapter, wish: Wish, *, alone: bool) -> str:
+    """The target's name: what was asked for, else what the target's address says, else the old name."""
+    return wish.rename or (adapter.default_database() if alone else None) or file.database
+
+
+def _piece(backup: StoredBackup, file: ManifestFile, name: str, wish: Wish) -> Piece:
+    target = RestoreTarget(name, wish.overwrite, wish.owner, backup.manifest.source.tool, file.contents)
+    return Piece(f"{backup.folder.key}/{file.name}", file, target)
+
+
+def require_keys(piece: Piece, keys: Keyring) -> None:
+    """Know before a byte moves that the file can be opened. Raises WrongKey."""
+    encryption = piece.file.encryption
+    if encryption and encryption.key_id not in keys:
+        raise WrongKey(
+            f"{piece.file.name} is sealed with the key {encryption.key_id} of profile {encryption.profile!r}, "
+            "which is not here",
+            hint="bring the key back with: dbackup key import FILE",
+        )
+
+
+def fetch(storage: StorageAdapter, piece: Piece, folder: Path) -> StoredBytes:
+    """The file where it can be read twice: in place on a local file system, else downloaded into a private folder."""
+    if isinstance(storage, AdoptsFiles):
+        return StoredBytes.at(storage, piece.key)
+    path = folder / piece.file.name
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file, progress.step(f"download {piece.file.name}", piece.file.size) as advance:
+        for chunk in through(storage.get(piece.key), Meter(advance)):
+            file.write(chunk)
+    return StoredBytes(f"{piece.file.name} as downloaded from {storage.describe()}", lambda: _chunks(path))
+
+
+def _chunks(path: Path) -> Iterator[Chunk]:
+    with path.open("rb", buffering=0) as file:
+        yield from iter(partial(file.read, CHUNK_SIZE), b"")
+
+
+def load(restoration: Restoration, stored: StoredBytes, piece: Piece, keys: Keyring) -> None:
+    """Bring a verified dump into the new database. Raises RestoreError or IntegrityError; the target is untouched."""
+    unsealing: Sequence[Stage] = [unseal(keys)] if piece.file.encryption else []
+    with progress.step(f"restore {piece.target.database}", piece.file.size) as advance:
+        restoration.load(through(stored.read(), Meter(advance), *unsealing, decompress(piece.file.compression)))
+
+
+def compare_and_publish(restoration: Restoration, piece: Piece) -> RestoredDatabase:
+    """Compare what came back with the manifest, and only then put it in place. Raises ComparisonFailed."""
+    expected = piece.file.contents
+    found = restoration.contents(expected)
+    if expected and (differences := list(_differences(expected, found))):
+        more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+        raise ComparisonFailed(
+            f"{piece.target.database} came back different from the manifest: {'; '.join(differences[:_SHOWN])}{more}",
+            hint="nothing was put in place; try another backup, and check this one with: dbackup verify",
+        )
+    place = restoration.publish()
+    log.info("database restored", database=piece.target.database, place=place, tables=found.tables)
+    return RestoredDatabase(
+        database=piece.file.database,
+        restored_as=piece.target.database,
+        place=place,
+        tables=found.tables,
+        rows=sum(found.rows.values()),
+        compared=expected is not None,
+        uncounted=expected.estimated if expected else (),
+    )
+
+
+def _differences(expected: Contents, found: Contents) -> Iterator[str]:
+    if expected.tables != found.tables:
+        yield f"{found.tables} tables instead of {expected.tables}"
+    for table, rows in expected.rows.items():
+        if table not in found.rows:
+            yield f"{table} is missing"
+        elif table not in expected.estimated and found.rows[table] != rows:
+            yield f"{table} has {found.rows[table]:,} rows instead of {rows:,}"

@@ -1,0 +1,163 @@
+"""What lies on a destination: the manifests are the truth, everything else is an index of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from core import naming
+from core.container import Keyring
+from core.errors import BackupLocked, BackupNotFound, DBackupError, ObjectNotFound
+from core.log import logger
+from core.manifest import Manifest, authenticate
+from core.ports import StorageAdapter, StoredObject
+
+_LARGEST_MANIFEST = 64 << 20  # bytes; a million tables fit
+LATEST = "latest"
+log = logger(service="storage")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One backup's folder on a destination, as the listing shows it. Without a manifest it is unfinished."""
+
+    slug: str
+    backup_id: str
+    objects: tuple[StoredObject, ...]
+
+    @property
+    def key(self) -> str:
+        """The folder's key on the destination."""
+        return naming.backup_folder(self.slug, self.backup_id)
+
+    def has(self, key: str) -> bool:
+        """Whether an object of this key is there."""
+        return any(one.key == key for one in self.objects)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the backup was committed."""
+        return self.has(naming.manifest_key(self.key))
+
+    @property
+    def locked(self) -> bool:
+        """Whether the backup is pinned."""
+        return self.has(naming.lock_key(self.key))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its objects."""
+        return sum(one.size for one in self.objects)
+
+
+@dataclass(frozen=True)
+class StoredBackup:
+    """A committed backup on a destination, with its manifest as it was read."""
+
+    folder: Folder
+    manifest: Manifest
+    written: bytes  # the manifest's bytes, over which its authentication code is taken
+
+
+def folders(storage: StorageAdapter) -> list[Folder]:
+    """Every backup's folder, newest first; objects that are not ours are left out. Raises when listing fails."""
+    found: dict[tuple[str, str], list[StoredObject]] = {}
+    for one in storage.list():
+        if key := naming.parse_key(one.key):
+            found.setdefault((key.backup_id, key.slug), []).append(one)
+    return [Folder(slug, backup_id, tuple(found[backup_id, slug])) for backup_id, slug in sorted(found, reverse=True)]
+
+
+def foreign(storage: StorageAdapter) -> Iterator[StoredObject]:
+    """Objects that no backup of ours can have made."""
+    return (one for one in storage.list() if naming.parse_key(one.key) is None)
+
+
+def read(storage: StorageAdapter, folder: Folder) -> StoredBackup:
+    """Read a folder's manifest. Raises DamagedManifest, UnsupportedFormat, or BackupNotFound when there is none."""
+    try:
+        chunks = storage.get(naming.manifest_key(folder.key), length=_LARGEST_MANIFEST)
+        written = b"".join(bytes(chunk) for chunk in chunks)
+    except ObjectNotFound:
+        raise BackupNotFound(
+            f"{folder.key} on {storage.describe()} has no manifest: it was never finished",
+            hint="take another backup; unfinished ones cannot be restored",
+        ) from None
+    return StoredBackup(folder, Manifest.parse(written), written)
+
+
+def backups(storage: StorageAdapter) -> Iterator[StoredBackup | tuple[Folder, DBackupError]]:
+    """Every committed backup, newest first; one whose manifest cannot be read comes with the reason."""
+    for folder in folders(storage):
+        if folder.complete:
+            try:
+                yield read(storage, folder)
+            except DBackupError as error:
+                yield folder, error
+
+
+def find(storage: StorageAdapter, reference: str) -> Folder:
+    """The folder that a backup id, ``latest`` or ``<job>/latest`` means. Raises BackupNotFound."""
+    job, _, last = reference.rpartition("/")
+    candidates = (one for one in folders(storage) if one.complete and last in (LATEST, one.backup_id))
+    for folder in candidates:
+        if job in ("", folder.slug) or job == read(storage, folder).manifest.job.name:
+            return folder
+    raise BackupNotFound(
+        f"there is no complete backup {reference} on {storage.describe()}",
+        hint="see what there is with: dbackup list --at DEST",
+    )
+
+
+def resolve(storage: StorageAdapter, reference: str) -> StoredBackup:
+    """The backup that a reference means, with its manifest. Raises BackupNotFound and what :func:`read` raises."""
+    return read(storage, find(storage, reference))
+
+
+def require_genuine(backup: StoredBackup, keys: Keyring) -> None:
+    """Check who wrote the manifest. Raises TamperedManifest, or WrongKey when its key is not at hand."""
+    authenticate(backup.written, keys)
+
+
+def lock(storage: StorageAdapter, folder: Folder) -> bool:
+    """Pin a backup, so that it is never deleted; false when it was pinned already."""
+    if folder.locked:
+        return False
+    storage.put(naming.lock_key(folder.key), [b""])
+    return True
+
+
+def unlock(storage: StorageAdapter, folder: Folder) -> bool:
+    """Take the pin away; false when there was none."""
+    if not folder.locked:
+        return False
+    storage.delete(naming.lock_key(folder.key))
+    return True
+
+
+def delete(storage: StorageAdapter, folder: Folder) -> None:
+    """Remove a backup, its manifest first, so that a delete cut in the middle leaves an unfinished backup.
+
+    Raises BackupLocked for a pinned one.
+    """
+    if folder.locked:
+        raise BackupLocked(
+            f"{folder.backup_id} is pinned on {storage.describe()}",
+            hint=f"unpin it first: dbackup unlock {folder.backup_id} --at DEST",
+        )
+    manifest = naming.manifest_key(folder.key)
+    for one in sorted(folder.objects, key=lambda one: one.key != manifest):
+        try:
+            storage.delete(one.key)
+        except ObjectNotFound:
+            continue
+    log.info("backup deleted", backup=folder.backup_id, storage=storage.describe())
+
+
+def note_verification(storage: StorageAdapter, folder: Folder, written: bytes) -> None:
+    """Lay the result of a check beside the backup; a destination that refuses is only noted in the log."""
+    try:
+        storage.put(naming.verification_key(folder.key, datetime.now(UTC)), [written])
+    except DBackupError as error:
+        log.warning("could not keep the result of the check beside the backup", reason=error.message)

@@ -1,0 +1,79 @@
+"""The private folder of one run, and how leftovers of dead runs are found.
+
+A run holds an exclusive lock on a file in its folder for as long as its process lives; the kernel lets go of it
+however the process dies. So whoever can take the lock knows that the owner is gone and may remove the folder: no
+process ids, which are used again, and no ages, which are guesses.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import ConfigurationError
+
+_OWNER = ".owner"  # held by a run for as long as it lives
+_GATE = ".gate"  # held for the moment in which a folder is made or judged abandoned
+
+
+@contextmanager
+def workspace(parent: Path, run_id: str) -> Iterator[Path]:
+    """A new 0700 folder ``parent/run_id``, removed with all it holds at the end. Raises ConfigurationError."""
+    folder = parent / run_id
+    try:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _gate(parent):
+            folder.mkdir(mode=0o700)
+            owner = os.open(folder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(owner, fcntl.LOCK_EX)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make the run's folder {folder}: {error.strerror}",
+            hint="make the folder above it writable, or set DBACKUP_SCRATCH to another one",
+        ) from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(owner)
+
+
+def sweep(parent: Path) -> list[str]:
+    """Remove the folders of runs that are no longer alive, and give their ids."""
+    if not parent.is_dir():
+        return []
+    with _gate(parent):
+        return [folder.name for folder in sorted(parent.iterdir()) if _is_abandoned(folder) and _removed(folder)]
+
+
+@contextmanager
+def _gate(parent: Path) -> Iterator[None]:
+    gate = os.open(parent / _GATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(gate)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        owner = os.open(folder / _OWNER, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False  # not the folder of a run
+    try:
+        fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(owner)
+    return True
+
+
+def _removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()

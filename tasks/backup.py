@@ -1,0 +1,115 @@
+"""The steps of a backup: initialize, dump, upload, verify and commit, retain, complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from blocks.addresses import open_source, open_storage, profile_key
+from core.errors import DBackupError
+from core.jobs import Address, JobSpec
+from core.log import logger
+from core.manifest import Manifest, ManifestFile, Trigger
+from core.ports import AdoptsFiles, StorageAdapter
+from core.reports import StoredCopy
+from core.settings import settings
+from services import backups
+from services.backups import READ_BACK, Item, Plan, StoredBytes
+from services.records import catalog
+from services.spool import Spool
+from services.workspace import sweep, workspace
+from tasks.step import step
+
+log = logger(service="backup")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """An open destination and the name people know it by."""
+
+    name: str
+    storage: StorageAdapter
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is going to happen, where to, and the folder in which the run's spools lie."""
+
+    plan: Plan
+    destinations: tuple[Destination, ...]
+    spools: Path
+
+
+@step("initialize")
+def initialize(job: JobSpec, trigger: Trigger) -> Prepared:
+    """Open the blocks, connect to the source and to every destination, and check that there is room."""
+    plan = backups.plan(job, open_source(job.source), profile_key(job.profile), trigger)
+    destinations = tuple(_destination(address, open_storage(address)) for address in job.destinations)
+    for destination in destinations:
+        destination.storage.check()
+        backups.require_room(plan, destination.storage.free_space(), destination.name)
+    parent = _spools_beside(destinations) or settings().runs
+    log.info("backup planned", backup=plan.backup_id, databases=len(plan.databases), engine=plan.source.engine)
+    return Prepared(plan, destinations, parent / plan.backup_id)
+
+
+def _destination(address: Address, storage: StorageAdapter) -> Destination:
+    return Destination(str(address) if address.is_name else storage.describe(), storage)
+
+
+def _spools_beside(destinations: Sequence[Destination]) -> Path | None:
+    """Where a spool can be published by a link: in the staging folder of the first local destination."""
+    staging = (one.storage.staging() for one in destinations if isinstance(one.storage, AdoptsFiles))
+    return next(staging, None)
+
+
+@contextmanager
+def spools(folder: Path) -> Iterator[Path]:
+    """The run's folder for its spools; what dead runs have left beside it is removed first."""
+    for run_id in sweep(folder.parent):
+        log.warning("removed what a dead run had left", run=run_id)
+    with workspace(folder.parent, folder.name) as made:
+        yield made
+
+
+@step("dump", "dump {item.label}")
+def dump(plan: Plan, item: Item, spool: Spool) -> ManifestFile:
+    """Dump one item. Whatever goes wrong, the uploads that follow the spool are told at once."""
+    with ExitStack() as stack:
+        stack.callback(spool.abort)  # does nothing once the spool is finished
+        return backups.dump(plan, item, spool)
+
+
+@step("upload", "upload {item.label} → {destination.name}")
+def upload(plan: Plan, item: Item, spool: Spool, destination: Destination) -> None:
+    """Bring one item to one destination, beside its dump."""
+    backups.upload(destination.storage, f"{plan.folder}/{item.name}", spool)
+
+
+@step("verify", "verify {destination.name}")
+def verify(plan: Plan, destination: Destination, files: Sequence[ManifestFile]) -> None:
+    """Read back every byte that was stored, and compare it with what was written."""
+    for file in files:
+        backups.read_back(StoredBytes.at(destination.storage, f"{plan.folder}/{file.name}"), file)
+
+
+@step("commit", "commit {destination.name}")
+def commit(plan: Plan, destination: Destination, manifest: Manifest) -> StoredCopy:
+    """Write the manifest: from here on the copy counts as a backup."""
+    written = manifest.to_bytes(plan.key)
+    backups.commit(destination.storage, plan, written)
+    try:
+        catalog().record(manifest, written, storage=destination.name, folder=plan.folder)
+    except DBackupError as error:  # the destination is the truth; the catalog can be rebuilt from it
+        log.warning("the catalog does not know of this backup", reason=error.message, hint="dbackup catalog rebuild")
+    return StoredCopy(storage=destination.name, complete=True, checked=READ_BACK)
+
+
+@step("retain", "retain {destination.name}")
+def retain(plan: Plan, destination: Destination) -> tuple[str, ...]:
+    """Apply the retention of this destination. Until a job can set one, every backup is kept."""
+    decision = f"{destination.name}: everything is kept, no retention is set"
+    log.info("retention", job=plan.job.name, decision=decision)
+    return (decision,)
