@@ -89,12 +89,12 @@ def set_lock(who: Identity, reference: str, at: Address, *, locked: bool) -> tup
 
 
 @action(Permission.BACKUPS_WRITE)
-def rebuild_catalog(who: Identity, destinations: dict[str, Address]) -> tuple[int, list[str]]:
+def rebuild_catalog(who: Identity, destinations: Sequence[Address]) -> tuple[int, list[str]]:
     """Forget the catalog and read it anew from the destinations; gives how many copies were found, and problems.
 
     Nothing is forgotten when one of the destinations cannot be listed.
     """
-    found = {name: list(stored.backups(open_storage(address))) for name, address in destinations.items()}
+    found = {name: list(stored.backups(storage)) for storage, name in map(_opened, destinations)}
     catalog().clear()
     copies, problems = 0, list[str]()
     for name, one in ((name, one) for name, backups in found.items() for one in backups):

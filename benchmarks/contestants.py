@@ -6,59 +6,58 @@ Each contestant runs once a round, in the order of the list, so that all of them
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import postgresql
 from benchmarks.measure import Figures, ProgramFailed, pipeline
-from blocks.api import running as server_of
-from core.settings import Settings
 from tests.servers.postgresql import Server
 
 DATABASE, RESTORED = "bench", "restored"
+KEPT = "bench.dump"  # what our latest pipeline wrote, for those who read it
 FLOOR = "pg_dump to /dev/null"
-PIPELINE = "dbackup pipeline, zstd {level}"
 DUMP = ("pg_dump", "-Fc", "-Z0", DATABASE)
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A name, a way to run it once, and the name of whom it is compared with besides the floor."""
+    """A name, a way to run it once, and the name of whom it is compared with beside the floor."""
 
     name: str
     run: Callable[[], Figures]
-    beside: str | None = None
+    rival: str | None = None
 
 
 @dataclass(frozen=True)
 class Arena:
-    """A server with the database in it, and the folder for outputs."""
+    """A server with the database in it, and a folder for outputs and for our own state."""
 
     server: Server
     folder: Path
+    encryption_key: str = field(default_factory=partial(secrets.token_hex, 32), repr=False)
 
-    def tools(self, *commands: tuple[str, ...], output: str | None = None) -> Figures:
+    def path(self, name: str) -> Path:
+        """A file of the arena."""
+        return self.folder / name
+
+    def tools(self, *commands: Sequence[str], output: str | None = None) -> Figures:
         """Measure programs in a pipe, the last one writing to the file ``output``."""
-        path = self.folder / output if output else None
-        try:
-            return pipeline(*commands, env=postgresql.environment(self.server), output=path)
-        finally:
-            if path:
-                path.unlink(missing_ok=True)
+        return pipeline(*commands, env=self.environment(), output=self.path(output) if output else None)
 
     def product(self, act: str, **order: Any) -> dict[str, Any]:
-        """Have a process of ours carry out an act, and give its figures."""
-        order = {"source": self.server.url(DATABASE), "output": str(self.folder / "bench.dump"), **order}
+        """Have a process of ours carry out an act, and give its figures. Raises ProgramFailed."""
         subprocess.run(["sync"], check=True)
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.product", act],
-            env=postgresql.environment(self.server, DBACKUP_HOME=str(self.home), DBACKUP_LOG_LEVEL="error"),
-            input=json.dumps(order),
+            env=self.environment(),
+            input=json.dumps({"source": self.server.url(DATABASE), "output": str(self.path(KEPT)), **order}),
             stdout=subprocess.PIPE,
             text=True,
             check=False,
@@ -68,51 +67,51 @@ class Arena:
         figures: dict[str, Any] = json.loads(done.stdout)
         return figures
 
-    @property
-    def home(self) -> Path:
-        """Where our own state lies."""
-        return self.folder / "home"
+    def figures(self, act: str, **order: Any) -> Figures:
+        """The same, as the figures that every contestant has."""
+        found = self.product(act, **order)
+        return Figures(found["wall"], found["cpu"], found["peak"], found.get("output"))
+
+    def environment(self) -> dict[str, str]:
+        """What PostgreSQL's programs and ours need to know."""
+        return postgresql.environment(
+            self.server,
+            DBACKUP_HOME=str(self.path("home")),
+            DBACKUP_ENCRYPTION_KEY=self.encryption_key,
+            DBACKUP_LOG_LEVEL="error",
+            PREFECT_HOME=str(self.path("home") / "prefect"),
+            PREFECT_LOGGING_LEVEL="ERROR",
+        )
 
 
 def floor(arena: Arena) -> list[Contestant]:
-    """The least a dump can cost, in both of PostgreSQL's formats."""
+    """The least that a dump can cost, in both of PostgreSQL's formats."""
     return [
-        Contestant(FLOOR, lambda: arena.tools(DUMP)),
-        Contestant("pg_dump, plain, to /dev/null", lambda: arena.tools(("pg_dump", DATABASE))),
+        Contestant(FLOOR, partial(arena.tools, DUMP)),
+        Contestant("pg_dump, plain, to /dev/null", partial(arena.tools, ("pg_dump", DATABASE))),
     ]
 
 
-def peers(arena: Arena, levels: list[int]) -> list[Contestant]:
+def peers(arena: Arena, levels: Sequence[int]) -> list[Contestant]:
     """The pipes that people write."""
-    recipient = _age_recipient()
-    return [
-        *(
-            Contestant(_age(level), lambda level=level: arena.tools(DUMP, *_sealed(level, recipient), output="peer"))  # type: ignore[misc]
-            for level in levels
-        ),
-        Contestant("pg_dump \\| gzip", lambda: arena.tools(("pg_dump", DATABASE), ("gzip",), output="peer")),
-    ]
-
-
-def product(arena: Arena, levels: list[int]) -> list[Contestant]:
-    """Our pipeline alone, and our whole flow."""
-
-    def dump(level: int) -> Figures:
-        (arena.folder / "bench.dump").unlink(missing_ok=True)
-        return _figures(arena.product("dump", level=level))
-
-    def flow(level: int) -> Figures:
-        return _figures(arena.product("flow", level=level, destination=(arena.folder / "backups").as_uri()))
-
-    pipelines = [
-        Contestant(PIPELINE.format(level=level), lambda level=level: dump(level), _age(level))  # type: ignore[misc]
+    age = ("age", "-r", _age_recipient())
+    sealed = [
+        Contestant(_age(level), partial(arena.tools, DUMP, ("zstd", "-q", f"-{level}"), age, output="peer"))
         for level in levels
     ]
+    zipped = partial(arena.tools, ("pg_dump", DATABASE), ("gzip",), output="peer")
+    return [*sealed, Contestant("pg_dump | gzip", zipped)]
+
+
+def ours(arena: Arena, levels: Sequence[int]) -> list[Contestant]:
+    """Our pipeline alone, and our whole backup."""
+    destination = arena.path("backups").as_uri()
+    pipelines = [Contestant(_pipeline(level), partial(_dump, arena, level), _age(level)) for level in levels]
     flows = [
         Contestant(
-            f"dbackup backup flow, zstd {level}",
-            lambda level=level: flow(level),  # type: ignore[misc]
-            PIPELINE.format(level=level),
+            f"dbackup whole backup, zstd {level}",
+            partial(arena.figures, "flow", level=level, destination=destination),
+            _pipeline(level),
         )
         for level in levels
     ]
@@ -120,62 +119,61 @@ def product(arena: Arena, levels: list[int]) -> list[Contestant]:
 
 
 def readers(arena: Arena) -> list[Contestant]:
-    """Restoring and verifying what the last of our dumps has kept."""
-    archive = arena.folder / "archive"
-
-    def pg_restore() -> Figures:
-        postgresql.drop(arena.server, RESTORED)
-        pipeline(DUMP, env=postgresql.environment(arena.server), output=archive)
-        arena.server.create(RESTORED)
-        return arena.tools(("pg_restore", "-d", RESTORED, str(archive)))
-
-    def restore() -> Figures:
-        postgresql.drop(arena.server, RESTORED)
-        return _figures(arena.product("restore", target=RESTORED))
-
-    kept = str(arena.folder / "bench.dump")
+    """Restoring and verifying what the latest of our pipelines has kept."""
+    sha256sum = partial(arena.tools, ("sha256sum", str(arena.path(KEPT))))
     return [
-        Contestant("pg_restore of a plain archive", pg_restore),
-        Contestant("dbackup restore", restore, "pg_restore of a plain archive"),
-        Contestant("sha256sum", lambda: arena.tools(("sha256sum", kept))),
-        Contestant("dbackup verify", lambda: _figures(arena.product("verify")), "sha256sum"),
+        Contestant("pg_restore", partial(_pg_restore, arena)),
+        Contestant("dbackup restore", partial(_restore, arena), "pg_restore"),
+        Contestant("sha256sum", sha256sum),
+        Contestant("dbackup verify", partial(arena.figures, "verify"), "sha256sum"),
     ]
 
 
 @contextmanager
 def prefect(arena: Arena) -> Iterator[None]:
-    """A Prefect server of our home that answers, with the profile in it; ended by its own process id."""
-    environment = postgresql.environment(
-        arena.server, DBACKUP_HOME=str(arena.home), PREFECT_HOME=str(arena.home / "prefect"), DBACKUP_SERVER_IDLE="86400"
-    )
-    (arena.home / "prefect").mkdir(parents=True)
-    with (arena.home / "server.log").open("wb") as log:
+    """A Prefect server that answers, with our encryption profile in it; ended by its own process id."""
+    (arena.path("home") / "prefect").mkdir(parents=True)
+    with arena.path("server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "blocks.server"],
-            env=environment,
+            env={**arena.environment(), "DBACKUP_SERVER_IDLE": "86400"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            start_new_session=True,  # Ctrl-C is for the measurement, which then ends the server
         )
     try:
-        arena.product("profile")
+        arena.product("profile", level=1)
         yield
     finally:
         process.terminate()
         process.wait()
 
 
-def _figures(found: dict[str, Any]) -> Figures:
-    return Figures(found["wall"], found["cpu"], found["peak"], found.get("output"))
+def _dump(arena: Arena, level: int) -> Figures:
+    arena.path(KEPT).unlink(missing_ok=True)
+    return arena.figures("dump", level=level)
+
+
+def _pg_restore(arena: Arena) -> Figures:
+    if not arena.path("archive").exists():
+        arena.tools(DUMP, output="archive")
+    postgresql.drop(arena.server, RESTORED)
+    arena.server.create(RESTORED)
+    return arena.tools(("pg_restore", "-d", RESTORED, str(arena.path("archive"))))
+
+
+def _restore(arena: Arena) -> Figures:
+    postgresql.drop(arena.server, RESTORED)
+    return arena.figures("restore", target=RESTORED)
 
 
 def _age(level: int) -> str:
-    return f"pg_dump \\| zstd -{level} \\| age"
+    return f"pg_dump | zstd -{level} | age"
 
 
-def _sealed(level: int, recipient: str) -> list[tuple[str, ...]]:
-    return [("zstd", "-q", f"-{level}"), ("age", "-r", recipient)]
+def _pipeline(level: int) -> str:
+    return f"dbackup pipeline, zstd {level}"
 
 
 def _age_recipient() -> str:

@@ -44,7 +44,8 @@ def pipeline(*commands: Sequence[str], env: Mapping[str, str], output: Path | No
     )
     if done.returncode:
         raise ProgramFailed(f"{' | '.join(command[0] for command in commands)} failed")
-    return Figures(*json.loads(done.stdout), output.stat().st_size if output else None)
+    wall, cpu, peak = json.loads(done.stdout)
+    return Figures(wall, cpu, peak, output.stat().st_size if output else None)
 
 
 def _run(commands: Sequence[Sequence[str]], sink: IO[bytes]) -> tuple[float, float, int]:

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from blocks.addresses import open_source, open_storage
+from adapters.database.postgresql import PostgreSQL
+from adapters.storage.local import Local, LocalConfig
 from core.compression import Compression
 from core.container import ProfileKey
 from core.jobs import Address, JobSpec
@@ -34,8 +35,7 @@ Order = dict[str, Any]
 
 def dump(order: Order) -> dict[str, int]:
     """The pipeline alone: one database, compressed, sealed and hashed, into a spool, which is kept as ``output``."""
-    spec = _job(order)
-    plan = backups.plan(spec, open_source(spec.source), KEY, "python")
+    plan = backups.plan(_job(order), _source(order), KEY, "python")
     item = next(backups.items(plan))
     output = Path(order["output"])
     with Spool(output.with_suffix(".spool")) as spool:
@@ -69,7 +69,7 @@ def profile(order: Order) -> dict[str, int]:
 def restore(order: Order) -> dict[str, int]:
     """Verify what :func:`dump` kept, load it into a new database, compare, and put it in place."""
     stored, file = _kept(order)
-    adapter = open_source(Address(order["source"]))
+    adapter = _source(order)
     target = RestoreTarget(order["target"], expected=file.contents)
     piece = Piece(file.name, file, target)
     with _measured(order):
@@ -102,10 +102,14 @@ def _job(order: Order) -> JobSpec:
     )
 
 
+def _source(order: Order) -> PostgreSQL:
+    return PostgreSQL(PostgreSQL.config_type.from_url(order["source"]))
+
+
 def _kept(order: Order) -> tuple[StoredBytes, ManifestFile]:
     path = Path(order["output"])
     file = ManifestFile.model_validate_json(path.with_suffix(".json").read_text())
-    return StoredBytes.at(open_storage(Address(path.parent.as_uri())), path.name), file
+    return StoredBytes.at(Local(LocalConfig(path=path.parent)), path.name), file
 
 
 @contextmanager

@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 
 from blocks.encryption_key import encryption_keys
 from core.errors import ConfigurationError, ConnectionError
@@ -52,6 +54,9 @@ class Api:
             return False
 
 
+_current: ContextVar[Api | None] = ContextVar("prefect_api", default=None)
+
+
 def folder(current: Settings) -> Path:
     """The embedded server's own folder."""
     return current.home / "prefect"
@@ -60,18 +65,28 @@ def folder(current: Settings) -> Path:
 @contextmanager
 def prefect_api() -> Iterator[Api]:
     """Within this context a Prefect API answers, and Prefect uses it. Raises ConnectionError."""
-    if url := PREFECT_API_URL.value():
-        yield _configured(url)
-        return
-    with _in_use(settings()):
-        api = _embedded(settings())
-        with temporary_settings({PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth}):
-            yield api
+    if (api := _current.get()) is not None:
+        yield api
+    elif url := PREFECT_API_URL.value():
+        yield from _within(_configured(url))
+    else:
+        with _in_use(settings()):
+            api = _embedded(settings())
+            with temporary_settings({PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth}):
+                yield from _within(api)
+
+
+def _within(api: Api) -> Iterator[Api]:
+    token = _current.set(api)
+    try:
+        yield api
+    finally:
+        _current.reset(token)
 
 
 def _configured(url: str) -> Api:
     secret = PREFECT_API_AUTH_STRING.value()
-    api = Api(url.rstrip("/"), secret.get_secret_value() if secret else None)
+    api = Api(url.rstrip("/"), secret.get_secret_value() if isinstance(secret, SecretStr) else secret)
     if not api.answers(timeout=10.0):
         raise ConnectionError(
             f"the Prefect API at {api.url} does not answer, or refuses PREFECT_API_AUTH_STRING",

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
+from http import HTTPStatus
 from typing import cast
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import BlockDocument
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from blocks.api import prefect_api
 from blocks.profiles import EncryptionProfile
 from blocks.sealed import SealedBlock
 from blocks.sources import SOURCES, SourceBlock
 from blocks.storages import STORAGES, StorageBlock
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, ConnectionError
 from core.jobs import SAVED_NAME
+from core.masking import mask
 
 _PAGE = 200  # the most that the server gives at once
 
@@ -52,7 +56,7 @@ def save(kind: Kind, name: str, block: SealedBlock, *, replace: bool = False) ->
             f"{name!r} cannot be a name",
             hint="use lower-case letters, digits and dashes, at most 63, for example: shop-prod",
         )
-    with prefect_api(), get_client(sync_client=True) as client:
+    with _client() as client:
         if not replace and _find(client, kind, name):
             raise ConfigurationError(
                 f"there is a {kind} named {name} already",
@@ -63,7 +67,7 @@ def save(kind: Kind, name: str, block: SealedBlock, *, replace: bool = False) ->
 
 def load(kind: Kind, name: str) -> SealedBlock:
     """The block saved under this name. Raises ConfigurationError that names those that exist."""
-    with prefect_api(), get_client(sync_client=True) as client:
+    with _client() as client:
         if found := _find(client, kind, name):
             return found
         others = ", ".join(_names(client, kind)) or "none is saved yet"
@@ -95,15 +99,27 @@ def profiles() -> dict[str, EncryptionProfile]:
 
 def everything(kind: Kind) -> dict[str, SealedBlock]:
     """Every saved block of a kind, by name, in alphabetical order."""
-    with prefect_api(), get_client(sync_client=True) as client:
+    with _client() as client:
         return dict(sorted(_blocks(client, kind).items()))
 
 
 def remove(kind: Kind, name: str) -> None:
     """Forget a block. Raises ConfigurationError when there is none of this name."""
     block = load(kind, name)
-    with prefect_api():
+    with _client():
         type(block).delete(name)
+
+
+@contextmanager
+def _client() -> Iterator[SyncPrefectClient]:
+    """A client of the Prefect API; what goes wrong with it is a ConnectionError."""
+    with prefect_api() as api, get_client(sync_client=True) as client:
+        try:
+            yield client
+        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+            raise ConnectionError(
+                f"the Prefect API at {api.url} failed: {mask(str(error))}", hint="look at its log, then try again"
+            ) from None
 
 
 def _find(client: SyncPrefectClient, kind: Kind, name: str) -> SealedBlock | None:
@@ -134,8 +150,9 @@ def _documents(client: SyncPrefectClient, block_type: type[SealedBlock]) -> list
     try:
         while page := client.read_block_documents_by_type(slug, offset=len(found), limit=_PAGE):
             found += page
-    except ObjectNotFound:  # no block of this type was ever saved
-        pass
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.NOT_FOUND:  # which means: no block of this type was ever saved
+            raise
     return found
 
 

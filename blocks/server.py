@@ -40,7 +40,7 @@ def main() -> None:
         try:
             server.run(sockets=[listener])
         finally:
-            (home / ADDRESS).unlink(missing_ok=True)
+            _withdraw(home / ADDRESS, f"{url}/api")
 
 
 def _is_ours(path: Path) -> bool:
@@ -87,21 +87,36 @@ def _watch(server: uvicorn.Server, home: Path, url: str, auth: str) -> None:
     """Publish the address once requests are answered, then end the server when nobody needs it."""
     while not server.started:
         time.sleep(0.02)
-    _publish(home / ADDRESS, {"url": url, "auth": auth})
+    _publish(home / ADDRESS, {"url": url, "auth": auth, "pid": os.getpid()})
     last_used, seen = time.monotonic(), 0
     while time.monotonic() - last_used < settings().server_idle:
         time.sleep(_LOOK_SECONDS)
+        if not _is_published(home / ADDRESS, url):  # the home was removed: nobody can find this server any more
+            break
         if server.server_state.total_requests != seen or _needed(home):
             last_used, seen = time.monotonic(), server.server_state.total_requests
-    (home / ADDRESS).unlink(missing_ok=True)
+    _withdraw(home / ADDRESS, url)
     server.should_exit = True
 
 
-def _publish(path: Path, address: dict[str, str]) -> None:
+def _publish(path: Path, address: dict[str, str | int]) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as stream:
         json.dump(address, stream)
     beside.rename(path)
+
+
+def _is_published(path: Path, url: str) -> bool:
+    try:
+        return bool(json.loads(path.read_text())["url"] == url)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _withdraw(path: Path, url: str) -> None:
+    """Take back our address, and only ours."""
+    if _is_published(path, url):
+        path.unlink(missing_ok=True)
 
 
 def _needed(home: Path) -> bool:

@@ -28,7 +28,7 @@ else:
 
 FEED = 256 << 10  # bytes given to a compressor at once: its output then stays in memory the allocator reuses
 PIECE = 128 << 10  # bytes drawn from a decompressor at once, at most
-JOB = 2 << 20  # bytes the background worker of zstd compresses at once; bounds its buffers
+JOB = 4 << 20  # bytes the background worker of zstd compresses at once; bounds its buffers to some 30 MiB
 GZIP = 31  # zlib's window bits for a gzip frame
 ANOTHER_COPY = "use another copy of this backup, or an older backup"
 
@@ -47,6 +47,9 @@ class Algorithm(StrEnum):
 
 
 LEVELS = {Algorithm.ZSTD: range(1, 20), Algorithm.GZIP: range(1, 10)}
+# Level 1 outruns any dump tool by itself. The next ones compress beside the thread that reads, seals and writes. The
+# highest are slow either way and hold large windows, of which a worker would keep copies.
+WORKER_LEVELS = range(2, 10)
 DEFAULT_LEVELS = {Algorithm.ZSTD: 3, Algorithm.GZIP: 6}
 
 
@@ -144,14 +147,10 @@ def _level(compression: Compression) -> int:
 
 def _zstd_encoder(level: int) -> _Encoder:
     parameter = zstd.CompressionParameter
-    return zstd.ZstdCompressor(
-        options={
-            parameter.compression_level: level,
-            parameter.checksum_flag: 1,
-            parameter.nb_workers: 1,  # compresses beside the thread that reads, seals and writes
-            parameter.job_size: JOB,
-        }
-    )
+    options: dict[int, int] = {parameter.compression_level: level, parameter.checksum_flag: 1}
+    if level in WORKER_LEVELS:
+        options |= {parameter.nb_workers: 1, parameter.job_size: JOB}
+    return zstd.ZstdCompressor(options=options)
 
 
 def _slices(chunks: Chunks) -> Iterator[memoryview]:

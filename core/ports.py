@@ -5,7 +5,7 @@ All of it is synchronous. Adapters raise only :mod:`core.errors`, and never put 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,7 +44,7 @@ class Host(Protocol):
     def feed(self, command: Command, chunks: Chunks) -> None:
         """Write the chunks to standard input. Raises RestoreError unless the exit code is 0."""
 
-    def pipe(self, command: Command, chunks: Chunks) -> Iterator[Chunk]:
+    def pipe(self, command: Command, chunks: Chunks) -> Generator[Chunk, None, None]:
         """Give what the program makes of the chunks. Raises RestoreError after the last unless the exit code is 0.
 
         The chunks are drawn in a thread of their own. Closing the result ends the whole process group.
@@ -147,6 +147,12 @@ class DatabaseAdapter(Protocol):
 
     def default_database(self) -> str | None:
         """The one database the configuration names, or None when it names the whole server."""
+
+    def target_name(self, database: str | None) -> str | None:
+        """What a restore target is called: for a given database, or, for None, for what the configuration names.
+
+        None when the configuration names the whole server. Raises ConfigurationError for an impossible name.
+        """
 
     def dump(self, database: str, options: DumpOptions) -> Dump:
         """Dump one database. Raises on entering when it does not exist or may not be read."""

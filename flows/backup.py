@@ -113,7 +113,7 @@ def _settle(prepared: Prepared, attempts: Sequence[Attempt]) -> BackupReport:
         problems = {name: problem or _nothing_dumped(name) for name, problem in problems.items()}
     manifest = backups.manifest(prepared.plan, files, missing=[failure.subject for failure in failures])
     copies = [_copy(prepared.plan, one, problems[one.name], manifest) for one in prepared.destinations]
-    return _report(prepared, manifest, copies, failures)
+    return _report(prepared, manifest, [*copies, *prepared.unusable], failures)
 
 
 def _upload_problem(destination: Destination, attempts: Sequence[Attempt]) -> Failure | None:

@@ -67,11 +67,9 @@ def plan(spec: JobSpec, source: DatabaseAdapter, key: ProfileKey | None, trigger
     """Connect, choose the databases, and name the backup. Raises what the source raises, or ConfigurationError."""
     server = source.probe()
     now = datetime.now(UTC).replace(microsecond=0)
-    name = spec.name or (str(spec.source) if spec.source.is_name else source.describe())
-    identity = f"job:{spec.name}" if spec.name else f"{source.engine}:{spec.source if spec.source.is_name else name}"
     return Plan(
         spec=spec,
-        job=JobReference(id=identity, name=name),
+        job=_job(spec, source),
         backup_id=naming.new_backup_id(now),
         started_at=now,
         source=source,
@@ -80,6 +78,16 @@ def plan(spec: JobSpec, source: DatabaseAdapter, key: ProfileKey | None, trigger
         key=key,
         trigger=trigger,
     )
+
+
+def _job(spec: JobSpec, source: DatabaseAdapter) -> JobReference:
+    """The job's own name, or for a backup without a job one that is the same the next time."""
+    if spec.name:
+        return JobReference(id=f"job:{spec.name}", name=spec.name)
+    if spec.source.is_name:
+        return JobReference(id=f"source:{spec.source}", name=spec.source)
+    where = source.describe()
+    return JobReference(id=f"{source.engine}:{where}", name=source.default_database() or where)
 
 
 def _chosen(spec: JobSpec, source: DatabaseAdapter) -> tuple[DatabaseInfo, ...]:

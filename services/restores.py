@@ -66,7 +66,8 @@ def pieces(backup: StoredBackup, adapter: DatabaseAdapter, wish: Wish) -> list[P
 
 def _name(file: ManifestFile, adapter: DatabaseAdapter, wish: Wish, *, alone: bool) -> str:
     """The target's name: what was asked for, else what the target's address says, else the old name."""
-    return wish.rename or (adapter.default_database() if alone else None) or file.database
+    named = adapter.target_name(None) if alone and not wish.rename else None
+    return named or adapter.target_name(wish.rename or file.database) or file.database
 
 
 def _piece(backup: StoredBackup, file: ManifestFile, name: str, wish: Wish) -> Piece:

@@ -13,7 +13,7 @@ from core.jobs import Address, JobSpec
 from core.log import logger
 from core.manifest import Manifest, ManifestFile, Trigger
 from core.ports import AdoptsFiles, StorageAdapter
-from core.reports import StoredCopy
+from core.reports import Failure, StoredCopy
 from core.settings import settings
 from services import backups
 from services.backups import READ_BACK, Item, Plan, StoredBytes
@@ -35,28 +35,50 @@ class Destination:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is going to happen, where to, and the folder in which the run's spools lie."""
+    """What is going to happen, where to, and the folder in which the run's spools lie.
+
+    ``unusable`` are the destinations that cannot take anything today.
+    """
 
     plan: Plan
     destinations: tuple[Destination, ...]
+    unusable: tuple[StoredCopy, ...]
     spools: Path
 
 
 @step("initialize")
 def initialize(job: JobSpec, trigger: Trigger) -> Prepared:
-    """Open the blocks, connect to the source and to every destination, and check that there is room."""
+    """Open the blocks, connect to the source and to every destination, and check that there is room.
+
+    A destination that cannot take the backup does not keep it from the others; when none can, its error is raised.
+    """
     plan = backups.plan(job, open_source(job.source), profile_key(job.profile), trigger)
-    destinations = tuple(_destination(address, open_storage(address)) for address in job.destinations)
-    for destination in destinations:
-        destination.storage.check()
-        backups.require_room(plan, destination.storage.free_space(), destination.name)
-    parent = _spools_beside(destinations) or settings().runs
+    opened = tuple(_destination(address, open_storage(address)) for address in job.destinations)
+    problems = {destination.name: _problem(plan, destination) for destination in opened}
+    usable = tuple(destination for destination in opened if problems[destination.name] is None)
+    errors = {name: error for name, error in problems.items() if error}
+    if not usable:
+        raise next(iter(errors.values()))
+    unusable = tuple(
+        StoredCopy(storage=name, complete=False, failure=Failure.of(name, error)) for name, error in errors.items()
+    )
+    parent = _spools_beside(usable) or settings().runs
     log.info("backup planned", backup=plan.backup_id, databases=len(plan.databases), engine=plan.source.engine)
-    return Prepared(plan, destinations, parent / plan.backup_id)
+    return Prepared(plan, usable, unusable, parent / plan.backup_id)
 
 
 def _destination(address: Address, storage: StorageAdapter) -> Destination:
     return Destination(str(address) if address.is_name else storage.describe(), storage)
+
+
+def _problem(plan: Plan, destination: Destination) -> DBackupError | None:
+    try:
+        destination.storage.check()
+        backups.require_room(plan, destination.storage.free_space(), destination.name)
+    except DBackupError as error:
+        log.error("destination cannot be used", storage=destination.name, reason=error.message)
+        return error
+    return None
 
 
 def _spools_beside(destinations: Sequence[Destination]) -> Path | None:

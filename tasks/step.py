@@ -7,6 +7,7 @@ quote a secret of ours: it is masked before Prefect can store it.
 from __future__ import annotations
 
 import functools
+import inspect
 import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -57,6 +58,9 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
                 hint="this is a fault of the program: please report it with the run's log",
             ) from None
 
+    # Prefect reads the types of the parameters, and would look for their names in this module.
+    call.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+    call.__annotations__ = inspect.get_annotations(function, eval_str=True)
     return call
 
 

@@ -63,6 +63,10 @@ class SQLite:
         self._path = config.path
         self._scratch = scratch
 
+    def describe(self) -> str:
+        """The file's path."""
+        return str(self._path)
+
     def probe(self) -> ServerInfo:
         """Open the file and read its schema. Raises ConnectionError."""
         files.connect_source(self._path).close()
@@ -76,6 +80,16 @@ class SQLite:
     def default_database(self) -> str:
         """The file's name without its suffix."""
         return self._path.stem
+
+    def target_name(self, database: str | None) -> str:
+        """The path of a file beside the configured one, or that one. Raises ConfigurationError for a path."""
+        if database is None:
+            return str(self._path)
+        if "/" in database or database in ("", ".", ".."):
+            raise ConfigurationError(
+                f"{database!r} cannot be the name of a file", hint="give the path in the target: sqlite:///path/to.db"
+            )
+        return str(self._path.with_name(database if Path(database).suffix else database + self._path.suffix))
 
     def dump(self, database: str, options: DumpOptions) -> SQLiteDump:
         """Dump the file. Raises AdapterError on entering when it is not there or has another name."""

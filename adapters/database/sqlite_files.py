@@ -25,14 +25,17 @@ LEFTOVERS = ("-wal", "-journal", "-shm")  # beside a database: they belong to it
 READ = "mode=ro"
 READ_SETTLED = "mode=ro&immutable=1"  # nobody writes it: no lock is taken and no file made beside it
 WRITE = "mode=rw"
-PATIENCE = 30.0  # seconds to wait for a lock
+PATIENCE = 30.0  # seconds to wait for a source that somebody has locked
 _INSTRUCTIONS = 100_000  # of SQLite's machine, between two looks whether the work is still wanted
 _PRIMARY = 0xFF  # the low byte of an extended result code
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def connect(path: Path, access: str, *, patience: float = PATIENCE) -> sqlite3.Connection:
-    """A connection without implicit transactions. The path may hold any byte: it is quoted for SQLite's URI."""
+def connect(path: Path, access: str, *, patience: float = 0.0) -> sqlite3.Connection:
+    """A connection without implicit transactions, which waits for a lock ``patience`` seconds.
+
+    The path may hold any byte: it is quoted for SQLite's URI.
+    """
     return sqlite3.connect(
         f"file://{quote(os.fsencode(path))}?{access}",
         uri=True,
@@ -46,7 +49,7 @@ def connect_source(path: Path) -> sqlite3.Connection:
     """A connection that can read and change nothing. Raises ConnectionError when there is no database to read."""
     _require_file(path)
     with translated(path, ConnectionError):
-        connection = connect(path, READ_SETTLED if _is_settled(path) else READ)
+        connection = connect(path, READ_SETTLED if _is_settled(path) else READ, patience=PATIENCE)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except BaseException:
@@ -188,7 +191,7 @@ def _explained(error: sqlite3.Error, path: Path) -> tuple[str, str]:
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return (
                 f"{path} cannot be opened: {error}",
-                f"let the user with the id {os.geteuid()} read it and, for a database in WAL mode, write in its folder; "
+                f"let the user with the id {os.geteuid()} read it, and write in its folder when it is in WAL mode; "
                 "after a crash, open it once with its application",
             )
         case _:

@@ -84,7 +84,7 @@ class LocalHost:
             if not taken:
                 raise _unfinished(command)
 
-    def pipe(self, command: Command, chunks: Chunks) -> Iterator[Chunk]:
+    def pipe(self, command: Command, chunks: Chunks) -> Generator[Chunk, None, None]:
         """Give what the program makes of the chunks. Raises RestoreError after the last unless it took them all.
 
         The chunks are drawn in a thread of their own; an error they raise comes out here, after the program has

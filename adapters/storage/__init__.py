@@ -1,0 +1,6 @@
+"""The kinds of storage. A new one is one module beside these and one name in the table."""
+
+from adapters.storage.local import Local
+from adapters.table import index
+
+STORAGES = index("kind", Local)

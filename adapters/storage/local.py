@@ -59,6 +59,10 @@ class Local:
     def __init__(self, config: LocalConfig) -> None:
         self._root = config.path
 
+    def describe(self) -> str:
+        """The folder's path."""
+        return str(self._root)
+
     def check(self) -> None:
         """Prove by doing it that objects can be written, read back and deleted. Raises StorageError."""
         key, written = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)

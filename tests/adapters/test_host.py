@@ -63,7 +63,7 @@ def test_no_variable_of_the_caller_reaches_a_program(monkeypatch: pytest.MonkeyP
 
 
 def test_no_standard_stream_is_inherited() -> None:
-    ours = {os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)} - {"/dev/null"}
+    ours = {str(Path(f"/proc/self/fd/{number}").readlink()) for number in (0, 1, 2)} - {"/dev/null"}
     theirs = set(HOST.output(shell("readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2")).splitlines())
     assert not ours & theirs
 
@@ -92,10 +92,11 @@ def test_a_stream_comes_in_full_chunks() -> None:
 
 
 def test_a_failing_exit_code_comes_after_the_last_chunk() -> None:
-    drawn = []
-    with HOST.stream(shell("echo output; echo 'tool: error: broken' >&2; echo 'more' >&2; exit 3")) as chunks:
-        with pytest.raises(DumpError, match="sh exited with 3: tool: error: broken"):
-            drawn.extend(bytes(chunk) for chunk in chunks)
+    drawn: list[bytes] = []
+    failing = shell("echo output; echo 'tool: error: broken' >&2; echo 'more' >&2; exit 3")
+    reason = "sh exited with 3: tool: error: broken"
+    with HOST.stream(failing) as chunks, pytest.raises(DumpError, match=reason):
+        drawn.extend(bytes(chunk) for chunk in chunks)
     assert drawn == [b"output\n"]
 
 
@@ -143,7 +144,7 @@ def test_a_child_dies_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
 def test_feed_hands_over_every_byte(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     data = os.urandom(3 * CHUNK_SIZE + 5)
-    HOST.feed(shell(f"cat > {copy}"), iter([data[:7], memoryview(data)[7:], b""]))
+    HOST.feed(shell(f"cat > {copy}"), [data[:7], memoryview(data)[7:], b""])
     assert copy.read_bytes() == data
 
 
@@ -205,5 +206,5 @@ def test_a_pipe_left_early_ends_its_program(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     chunks = HOST.pipe(shell(f"echo $$ > {pids}; exec cat"), iter(lambda: b"x" * CHUNK_SIZE, b""))
     next(chunks)
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()
     assert gone(int(pids.read_text()))

@@ -39,6 +39,9 @@ class MemoryDatabase:
         self._server = server
         self._database = database
 
+    def describe(self) -> str:
+        return f"{self._database} in memory" if self._database else "memory"
+
     def probe(self) -> ServerInfo:
         return ServerInfo(self.engine, "1.0", "memory 1.0")
 
@@ -47,6 +50,9 @@ class MemoryDatabase:
 
     def default_database(self) -> str | None:
         return self._database
+
+    def target_name(self, database: str | None) -> str | None:
+        return database or self._database
 
     def dump(self, database: str, options: DumpOptions) -> MemoryDump:
         return MemoryDump(self._server, database, options)
@@ -100,7 +106,7 @@ class MemoryDump:
         return counted(self._tables, self._options.exact_rows)
 
 
-@dataclass(frozen=True)
+@dataclass
 class MemoryGlobals:
     """What belongs to the server and no database."""
 
@@ -138,7 +144,9 @@ class MemoryRestoration:
         *lines, last, end = ["", "", *b"".join(bytes(chunk) for chunk in chunks).decode().split("\n")]
         if last != COMPLETE or end:
             raise RestoreError("the dump ends before it is complete", hint="verify the backup")
-        self._tables = {name: [(key, word) for key, word in rows] for name, rows in map(json.loads, filter(None, lines))}
+        self._tables = {
+            name: [(key, word) for key, word in rows] for name, rows in map(json.loads, filter(None, lines))
+        }
 
     def contents(self, expected: Contents | None) -> Contents:
         exact = counted(self._tables)

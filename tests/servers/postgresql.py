@@ -52,12 +52,12 @@ class Server:
     def connect(self, database: str = "postgres", **facts: Any) -> psycopg.Connection[Any]:
         """A connection of the superuser, committing each statement, unless ``facts`` say otherwise."""
         defaults = {"host": "127.0.0.1", "port": self.port, "user": USER, "password": self.password, "autocommit": True}
-        return psycopg.connect(**{**defaults, "dbname": database, **facts})  # type: ignore[arg-type]
+        return psycopg.connect(**{**defaults, "dbname": database, **facts})
 
     def query(self, statement: str, database: str = "postgres", **parameters: Any) -> list[tuple[Any, ...]]:
         """Run one statement, and give its rows if it has any."""
         with self.connect(database) as connection:
-            cursor = connection.execute(statement, parameters or None)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def create(self, database: str) -> None:
@@ -109,7 +109,7 @@ def _make_cluster(binaries: Path, folder: Path, password: str) -> None:
         shutil.chown(path, *_account())
     options = ["-A", "scram-sha-256", "--pwfile", str(secret), "-U", USER, "-E", "UTF8", "--locale=C", "--no-sync"]
     made = subprocess.run([*_as_server(), str(binaries / "initdb"), "-D", str(folder / "data"), *options],
-                          capture_output=True, text=True, cwd="/")  # fmt: skip
+                          check=False, capture_output=True, text=True, cwd="/")  # fmt: skip
     if made.returncode:
         pytest.fail(f"initdb of {binaries} failed; {INSTALL}\n{made.stderr}")
 
@@ -118,9 +118,9 @@ def _start(binaries: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
     settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", *SETTINGS]
     options = [part for setting in settings for part in ("-c", setting)]
     # The last resort, should the session be killed: the server goes down with it.
-    leash = ["setpriv", "--pdeathsig", "QUIT", "--"]
+    server = [*_as_server(), "setpriv", "--pdeathsig", "QUIT", "--", str(binaries / "postgres")]
     with (folder / "log").open("wb") as log:
-        return subprocess.Popen([*_as_server(), *leash, str(binaries / "postgres"), "-D", str(folder / "data"), *options],
+        return subprocess.Popen([*server, "-D", str(folder / "data"), *options],
                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")  # fmt: skip
 
 

@@ -109,4 +109,4 @@ def _count(connection: Connection, table: Relation) -> int:
 
 
 def _of(statement: str, table: Relation) -> sql.Composed:
-    return sql.SQL(statement).format(sql.Identifier(table.schema, table.name))  # type: ignore[arg-type]
+    return sql.SQL(statement).format(sql.Identifier(table.schema, table.name))

@@ -59,7 +59,9 @@ def for_restore(clients: Sequence[Client], server: int, dumped_by: str) -> Clien
     dumped = DUMPED_BY.search(dumped_by)
     if dumped is None:
         return _nearest(clients, server, f"no pg_restore for PostgreSQL {server} was found")
-    return _nearest(clients, int(dumped[1]), f"a dump by {dumped_by} can only be read by pg_restore {dumped[1]} or newer")
+    return _nearest(
+        clients, int(dumped[1]), f"a dump by {dumped_by} can only be read by pg_restore {dumped[1]} or newer"
+    )
 
 
 def _nearest(clients: Sequence[Client], major: int, rule: str) -> Client:

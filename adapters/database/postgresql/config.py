@@ -89,8 +89,9 @@ class PostgreSQLConfig(BaseModel):
             "host": self.host,
             "port": self.port,
             "user": self.login,
-            # Empty, not absent: the caller's PGPASSWORD must not stand in for a password that was not given.
+            # Empty, not absent: PGPASSWORD and PGOPTIONS of the caller must not stand in for what was not given.
             "password": self.password.get_secret_value() if self.password else "",
+            "options": "",
             "dbname": database,
             "connect_timeout": self.connect_timeout,
             "application_name": APPLICATION,

@@ -6,7 +6,7 @@ promises is what the dump holds, whoever writes meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from threading import Event
@@ -17,7 +17,7 @@ from adapters.database.postgresql import catalogue
 from adapters.database.postgresql.client import Client
 from adapters.database.postgresql.config import PostgreSQLConfig
 from adapters.database.postgresql.selection import Relation, Selection, select
-from adapters.database.postgresql.session import Connection, connect, translated
+from adapters.database.postgresql.session import Connection, connect, connect_beside, translated
 from core.errors import DumpError
 from core.manifest import Contents
 from core.ports import Command, DumpOptions, Host
@@ -26,7 +26,10 @@ from core.streams import Chunk
 MAGIC = b"PGDMP"
 GLOBALS_END = b"-- PostgreSQL database cluster dump complete\n"
 CANCEL_TIMEOUT = 5.0  # seconds
+MAY_READ_PASSWORDS = "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
+PARTIAL = "filters of the job left a part of the database out"
 NO_PASSWORDS = "the role that made the backup may not read passwords: the roles come back without theirs"
+ClientFor = Callable[[Connection], Client]  # the client that fits the server of a connection
 
 
 def dump_command(config: PostgreSQLConfig, client: Client, database: str, snapshot: str, chosen: Selection) -> Command:
@@ -50,23 +53,26 @@ class PostgreSQLDump:
     extension = "dump"
 
     def __init__(
-        self, config: PostgreSQLConfig, host: Host, client: Client, database: str, options: DumpOptions
+        self, config: PostgreSQLConfig, host: Host, client_for: ClientFor, database: str, options: DumpOptions
     ) -> None:
-        self._config, self._host, self._client = config, host, client
+        self._config, self._host, self._client_for = config, host, client_for
         self._database, self._options = database, options
         self._held = ExitStack()
 
     def __enter__(self) -> PostgreSQLDump:
         with ExitStack() as opening:
-            connection = opening.enter_context(connect(self._config, self._database))
+            connection = connect(self._config, self._database)
+            opening.callback(connection.close)
+            client = self._client_for(connection)
             with translated(DumpError):
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 ((snapshot,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
                 found = catalogue.read(connection)
             chosen = select(found, self._options)
+            self._notes = (PARTIAL,) if chosen.arguments() else ()
             kept = [relation for relation in found.relations if chosen.keeps(relation)]
             self._counting = opening.enter_context(_Counting(connection, kept, self._options.exact_rows))
-            command = dump_command(self._config, self._client, self._database, snapshot, chosen)
+            command = dump_command(self._config, client, self._database, snapshot, chosen)
             self._stream = opening.enter_context(self._host.stream(command))
             self._held = opening.pop_all()
         return self
@@ -89,8 +95,8 @@ class PostgreSQLDump:
         self._counting.contents()
 
     def contents(self) -> Contents:
-        """Tables, rows and roles, as the dump's snapshot shows them."""
-        return self._counting.contents()
+        """Tables, rows and roles, as the dump's snapshot shows them; a note when filters left something out."""
+        return self._counting.contents().model_copy(update={"notes": self._notes})
 
 
 class PostgreSQLGlobals:
@@ -99,12 +105,16 @@ class PostgreSQLGlobals:
     dump_format = "sql"
     extension = "sql"
 
-    def __init__(self, host: Host, command: Command, *, passwords: bool) -> None:
-        self._host, self._command, self._passwords = host, command, passwords
+    def __init__(self, config: PostgreSQLConfig, host: Host, client_for: ClientFor) -> None:
+        self._config, self._host, self._client_for = config, host, client_for
         self._held = ExitStack()
 
     def __enter__(self) -> PostgreSQLGlobals:
-        self._stream = self._held.enter_context(self._host.stream(self._command))
+        with connect_beside(self._config) as connection, translated(DumpError):
+            client = self._client_for(connection)
+            ((self._passwords,),) = connection.execute(MAY_READ_PASSWORDS).fetchall()
+        command = globals_command(self._config, client, passwords=self._passwords)
+        self._stream = self._held.enter_context(self._host.stream(command))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -153,7 +163,9 @@ class _Counting:
             self._result.result()
 
     def _count(self) -> Contents:
-        with translated(DumpError):
+        # In a savepoint: a count that fails must not take the snapshot away from pg_dump, which would then report
+        # that instead of the cause.
+        with translated(DumpError), self._connection.transaction():
             return catalogue.measure(
                 self._connection, self._relations, lambda _, estimate: estimate <= self._exact_rows, self._stopped
             )

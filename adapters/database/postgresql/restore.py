@@ -19,15 +19,18 @@ from adapters.database.postgresql.client import Client
 from adapters.database.postgresql.config import PostgreSQLConfig
 from adapters.database.postgresql.session import Connection, connect, connect_beside, translated
 from core.errors import DBackupError, RestoreError
+from core.log import logger
 from core.manifest import Contents
 from core.ports import Command, DumpOptions, Host, RestoreTarget
 from core.streams import Chunk, Chunks
+
+log = logger(engine="postgresql")
 
 MAGIC = b"PGDMP"
 NAME_BYTES = 63  # what the server keeps of a name; it cuts the rest off in silence
 TRANSACTION_TIMEOUT = b"SET transaction_timeout = 0;\n"
 TRANSACTION_TIMEOUT_SINCE = 17
-HEAD = 256 * 1024  # bytes of an archive that surely hold how the database was created
+HEAD = 64 * 1024  # bytes of an archive that surely hold how the database was created
 CREATED = re.compile(rb"CREATE DATABASE [^\0]*? WITH TEMPLATE = template0((?: [A-Z_]+ = (?:'[^'\0]*'|\w+))*);")
 SETTING = re.compile(r" ([A-Z_]+) = '?([^']*?)'?(?= [A-Z_]+ = |$)")
 LOCALE = frozenset({"LOCALE_PROVIDER", "LOCALE", "LC_COLLATE", "LC_CTYPE", "ICU_LOCALE", "ICU_RULES", "BUILTIN_LOCALE"})
@@ -70,13 +73,14 @@ class PostgreSQLRestoration:
     def __enter__(self) -> PostgreSQLRestoration:
         return self
 
-    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
+    def __exit__(self, *exc: object) -> None:
         if not self._made:
             return
         try:
             with self._maintenance() as connection, translated(RestoreError):
                 swap.drop(connection, self._name)
         except DBackupError as leftover:
+            failure = next((one for one in exc if isinstance(one, BaseException)), None)
             if failure is None:
                 raise
             failure.add_note(f"The unfinished database '{self._name}' could not be dropped: {leftover}")
@@ -84,16 +88,16 @@ class PostgreSQLRestoration:
     def load(self, chunks: Chunks) -> None:
         """Create the database and load the archive. Raises RestoreError, or whatever the chunks raise."""
         rest = iter(chunks)
-        head = bytes(next(rest, b""))
+        head = _head(rest)
         if not head.startswith(MAGIC):
             raise RestoreError("this is no archive of pg_dump", hint="verify the backup")
-        self._create(head)
+        self._create(created_with(head))
         whole = chain([head], rest)
         if self._client.major < TRANSACTION_TIMEOUT_SINCE or self._server >= TRANSACTION_TIMEOUT_SINCE:
             self._host.feed(self._command(direct=True), whole)
             return
         # pg_restore since 17 begins with a setting that older servers do not know, and cannot be told not to.
-        with closing(_generator(self._host.pipe(self._command(direct=False), whole))) as script:
+        with closing(self._host.pipe(self._command(direct=False), whole)) as script:
             self._host.feed(script_command(self._config, self._client, self._name), _for_older_server(script))
 
     def contents(self, expected: Contents | None) -> Contents:
@@ -124,29 +128,46 @@ class PostgreSQLRestoration:
     def _command(self, *, direct: bool) -> Command:
         return restore_command(self._config, self._client, self._name, owner=self._target.owner, direct=direct)
 
-    def _create(self, head: bytes) -> None:
-        """Create the database as the dumped one was: if this server has no such locale, with its encoding only."""
-        settings = created_with(head)
+    def _create(self, settings: dict[str, str]) -> None:
+        """Create the database as the dumped one was, or as near to it as this server's locales allow."""
         encoding = {name: value for name, value in settings.items() if name == "ENCODING"}
+        attempts = [settings, encoding, {**encoding, "LOCALE": "C"}]
         with self._maintenance() as connection, translated(RestoreError):
-            try:
-                connection.execute(_creation(self._name, settings))
-            except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError):
-                connection.execute(_creation(self._name, encoding))
+            while True:
+                attempt = attempts.pop(0)
+                try:
+                    connection.execute(_creation(self._name, attempt))
+                except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError):
+                    if not attempts:
+                        raise
+                    continue
+                break
             self._made = True
+        if attempt != settings:
+            log.warning("the server has no such locale, another is used", wanted=settings, used=attempt)
 
 
 def created_with(head: bytes) -> dict[str, str]:
     """The encoding and the locale of the dumped database, as its archive's head tells them."""
-    created = CREATED.search(head, 0, HEAD)
+    created = CREATED.search(head)
     if created is None:
         return {}
     settings = dict(SETTING.findall(created[1].decode()))
     return {name: value for name, value in settings.items() if name in LOCALE | {"ENCODING"}}
 
 
+def _head(chunks: Iterator[Chunk]) -> bytes:
+    """The first chunks, until they surely hold how the database was created."""
+    head = bytearray()
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    return bytes(head)
+
+
 def _creation(name: str, settings: dict[str, str]) -> sql.Composed:
-    options = [sql.SQL(" " + key + " = {}").format(sql.Literal(value)) for key, value in settings.items()]  # type: ignore[arg-type]
+    options = [sql.SQL(" " + key + " = {}").format(sql.Literal(value)) for key, value in settings.items()]
     return sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)) + sql.Composed(options)
 
 

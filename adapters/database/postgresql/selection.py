@@ -94,7 +94,9 @@ def _parse(name: str) -> tuple[str | None, str]:
             f"'{name}' is not the name of a table",
             hint='write schema.table; a part that holds a dot stands in double quotes: public."a.b"',
         )
-    schema, table = (part and (part[1:-1].replace('""', '"') if part.startswith('"') else part) for part in parts.groups())
+    schema, table = (
+        part and (part[1:-1].replace('""', '"') if part.startswith('"') else part) for part in parts.groups()
+    )
     return schema, table
 
 

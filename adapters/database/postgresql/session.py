@@ -23,7 +23,8 @@ REFUSED = re.compile(r"authentication failed|no password supplied|no pg_hba\.con
 # A backup takes as long as it takes: limits meant for the users of an application are not for it. Row security
 # off means an error where rows would be hidden. An empty search path lets nobody slip in a function of theirs.
 SETTINGS = """
-SELECT pg_catalog.set_config(name, CASE name WHEN 'search_path' THEN '' WHEN 'row_security' THEN 'off' ELSE '0' END, false)
+SELECT pg_catalog.set_config(
+    name, CASE name WHEN 'search_path' THEN '' WHEN 'row_security' THEN 'off' ELSE '0' END, false)
 FROM pg_catalog.pg_settings
 WHERE name IN ('search_path', 'row_security', 'max_parallel_workers_per_gather', 'statement_timeout', 'lock_timeout',
                'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')

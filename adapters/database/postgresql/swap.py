@@ -6,6 +6,8 @@ which neither bears the name. A rename needs the database to itself, so the sess
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psycopg
 from psycopg import sql
 
@@ -14,16 +16,21 @@ from core.errors import RestoreError, TargetExists
 
 ATTEMPTS = 3  # clients that connect again at once can be quicker than the rename
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-LIST_SETTINGS = frozenset({"search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"})
-SETTINGS = """
-SELECT r.rolname, split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
-FROM pg_db_role_setting s
-JOIN pg_database d ON d.oid = s.setdatabase AND d.datname = %s
-LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) AS setting
+LISTS = frozenset({"search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"})
+OWNER = """
+SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
+WHERE d.datname = %s AND r.rolname <> current_user
 """
 GRANTS = """
 SELECT r.rolname, a.privilege_type, a.is_grantable
 FROM pg_database d, aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE d.datname = %s
+"""
+SETTINGS = """
+SELECT r.rolname, split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
+FROM pg_db_role_setting s
+JOIN pg_database d ON d.oid = s.setdatabase
+LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) AS setting
 WHERE d.datname = %s
 """
 
@@ -65,7 +72,8 @@ def replace(connection: Connection, name: str, new: str, old: str) -> None:
         try:
             with connection.transaction():
                 _rename(connection, name, old)
-                _inherit(connection, old, new)
+                for statement in _inheritance(connection, old, new):
+                    connection.execute(statement)
                 _rename(connection, new, name)
         except psycopg.errors.ObjectInUse:
             continue
@@ -89,10 +97,35 @@ def _rename(connection: Connection, name: str, new: str) -> None:
     connection.execute(statement.format(sql.Identifier(name), sql.Identifier(new)))
 
 
-def _inherit(connection: Connection, old: str, new: str) -> None:
+def _inheritance(connection: Connection, old: str, new: str) -> Iterator[sql.Composed]:
     database = sql.Identifier(new)
-    for statement in (*_owner(connection, old), *_grants(connection, old), *_settings(connection, old)):
-        connection.execute(statement.format(database=database))
+    for (owner,) in connection.execute(OWNER, [old]).fetchall():
+        yield sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(owner))
+    grants = connection.execute(GRANTS, [old]).fetchall()
+    if grants:
+        yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database)
+    for role, privilege, grantable in grants:
+        yield _grant(database, role, privilege, grantable=grantable)
+    for role, name, value in connection.execute(SETTINGS, [old]).fetchall():
+        yield _setting(database, role, name, value)
 
 
-def _owner(connection: Connection, old: str) -> list[sql.SQL | sql.Composed]: ...
+def _grant(database: sql.Identifier, role: str | None, privilege: str, *, grantable: bool) -> sql.Composed:
+    """A grant to a role, or to everybody; ``privilege`` is the server's own word for it."""
+    grantee = sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
+    option = sql.SQL(" WITH GRANT OPTION" if grantable else "")
+    return sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(_trusted(privilege), database, grantee, option)
+
+
+def _setting(database: sql.Identifier, role: str | None, name: str, value: str) -> sql.Composed:
+    """A setting of the database, or of one role in it. The server keeps lists with their parts quoted."""
+    written = _trusted(value) if name in LISTS and value else sql.Literal(value)
+    setting = sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
+    if role is None:
+        return sql.SQL("ALTER DATABASE {} SET {} TO {}").format(database, setting, written)
+    return sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} TO {}").format(sql.Identifier(role), database, setting, written)
+
+
+def _trusted(text: str) -> sql.SQL:
+    """SQL that the server itself has written into its catalogue."""
+    return sql.SQL(text)

@@ -1,0 +1,36 @@
+"""On what it was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from tests.servers.postgresql import Server
+
+TOOLS = (("pg_dump", "--version"), ("zstd", "--version"), ("age", "--version"), ("gzip", "--version"))
+
+
+def describe(server: Server, folder: Path) -> str:
+    """The machine, its disk, and the versions of everything that was measured, as a Markdown list."""
+    facts = {
+        "CPU": f"{_cpu()}, {os.cpu_count()} cores",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.1f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "file system": _output("stat", "--file-system", "--format", "%T", str(folder)),
+        "Python": platform.python_version(),
+        "server": f"PostgreSQL {server.query('SHOW server_version')[0][0]}, fsync off",
+        "tools": "; ".join(_output(*tool).splitlines()[0].strip("* ") for tool in TOOLS),
+        "load at the end": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
+    }
+    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

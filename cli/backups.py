@@ -1,0 +1,207 @@
+"""``dbackup list``, ``show``, ``delete``, ``lock``, ``unlock`` and ``catalog rebuild``: what is stored."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import addresses, words
+from cli.command import command
+from cli.options import At, Reference, Yes
+from cli.output import Output, WrongUsage
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from actions.backups import Row
+    from core.jobs import Address
+    from core.manifest import Manifest
+
+app = typer.Typer()
+catalog = typer.Typer(help="The index of backups that this machine keeps.", no_args_is_help=True)
+
+
+@command(app, "list")
+def list_(
+    out: Output,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="DEST", help="Read from this destination, not the catalog.", show_default=False),
+    ] = None,
+) -> None:
+    """List backups, newest first."""
+    from actions import backups
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    with out.waiting("looking"):
+        rows = (
+            backups.on_storage(LOCAL_ADMINISTRATOR, addresses.storage(at))
+            if at
+            else backups.in_catalog(LOCAL_ADMINISTRATOR)
+        )
+    out.answer({"backups": rows}, _listed(rows) if rows else render.note("there is no backup yet"))
+
+
+def _listed(rows: list[Row]) -> RenderableType:
+    from cli import render
+
+    columns = ["Backup", "Job", "Source", "When", "Size", "Encrypted", "Where", "Remarks"]
+    cells = [_cells(row) for row in rows]
+    if not any(line[-1] for line in cells):
+        columns, cells = columns[:-1], [line[:-1] for line in cells]
+    return render.table(columns, cells, figures=("Size",), whole=("Backup", "When", "Size"))
+
+
+def _cells(row: Row) -> list[str | Text]:
+    from rich.text import Text
+
+    missing = f"without {', '.join(row.missing)}" if row.missing else ""
+    remarks = "; ".join(filter(None, ["pinned" if row.locked else "", missing, row.problem]))
+    return [
+        row.backup_id,
+        row.job,
+        row.source,
+        words.moment(row.started_at) if row.started_at else "",
+        words.size(row.size),
+        row.profile or ("" if row.problem else "no"),
+        ", ".join(row.storages),
+        Text(remarks, "red" if row.problem else "yellow" if row.missing else ""),
+    ]
+
+
+@command(app)
+def show(
+    out: Output,
+    backup: Reference,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="DEST", help="Read from this destination, not the catalog.", show_default=False),
+    ] = None,
+) -> None:
+    """Show one backup: what is in it, how it was made, where it lies."""
+    from actions import backups
+    from actions.door import LOCAL_ADMINISTRATOR
+
+    with out.waiting("looking"):
+        manifest, storages = backups.show(LOCAL_ADMINISTRATOR, backup, addresses.storage(at) if at else None)
+    shown = () if out.as_json else (_about(manifest, storages), "", _files(manifest))
+    out.answer(manifest.model_dump(mode="json") | {"storages": storages}, *shown)
+
+
+def _about(manifest: Manifest, storages: tuple[str, ...]) -> RenderableType:
+    from cli import render
+
+    source = manifest.source
+    seconds = (manifest.finished_at - manifest.started_at).total_seconds()
+    profile = next((file.encryption.profile for file in manifest.files if file.encryption), None)
+    return render.facts(
+        [
+            ("backup", manifest.backup_id),
+            ("job", f"{manifest.job.name} ({manifest.trigger})"),
+            ("source", f"{source.name}: {source.engine} {source.server_version}, dumped by {source.tool}"),
+            ("taken", f"{words.moment(manifest.started_at)}, in {words.duration(seconds)}"),
+            ("encrypted", f"with profile {profile}" if profile else "no"),
+            ("stored on", ", ".join(storages)),
+            *([("missing", ", ".join(manifest.missing))] if manifest.missing else []),
+        ]
+    )
+
+
+def _files(manifest: Manifest) -> RenderableType:
+    from cli import render
+
+    rows = [
+        (
+            file.database or file.kind,
+            words.size(file.dump_size),
+            words.size(file.size),
+            render.contents(file),
+            file.name,
+        )
+        for file in manifest.files
+    ]
+    columns = ("Database", "Dump", "Stored", "Contents", "File")
+    return render.table(columns, rows, figures=("Dump", "Stored"), whole=("Dump", "Stored"))
+
+
+@command(app)
+def delete(out: Output, backup: Reference, at: At, yes: Yes = False) -> None:
+    """Delete a backup from one destination."""
+    from actions import backups
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    where = addresses.storage(at)
+    if not yes:
+        manifest, _ = backups.show(LOCAL_ADMINISTRATOR, backup, where)
+        _ask(f"Delete {manifest.backup_id} of {manifest.job.name} from {at}? It cannot be brought back.")
+        backup = manifest.backup_id
+    deleted = backups.delete(LOCAL_ADMINISTRATOR, backup, where)
+    out.answer({"deleted": deleted}, render.done(f"{deleted} is deleted"))
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise WrongUsage("there is no terminal to ask on whether to delete", hint="say it with --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
+@command(app)
+def lock(out: Output, backup: Reference, at: At) -> None:
+    """Pin a backup, so that nothing deletes it."""
+    _set_lock(out, backup, at, locked=True)
+
+
+@command(app)
+def unlock(out: Output, backup: Reference, at: At) -> None:
+    """Take the pin off a backup."""
+    _set_lock(out, backup, at, locked=False)
+
+
+def _set_lock(out: Output, backup: str, at: str, *, locked: bool) -> None:
+    from actions import backups
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    backup_id, changed = backups.set_lock(LOCAL_ADMINISTRATOR, backup, addresses.storage(at), locked=locked)
+    state = "pinned" if locked else "not pinned"
+    told = f"{backup_id} is {state}{'' if changed else ', as it was before'}"
+    out.answer({"backup_id": backup_id, "locked": locked, "changed": changed}, render.done(told))
+
+
+@command(catalog)
+def rebuild(
+    out: Output,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="DEST", help="Read these; without it, every saved storage.", show_default=False),
+    ] = None,
+) -> None:
+    """Forget the catalog and read it anew from the destinations."""
+    from actions import backups
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    with out.waiting("reading the destinations"):
+        copies, problems = backups.rebuild_catalog(LOCAL_ADMINISTRATOR, _destinations(at))
+    told = f"the catalog is rebuilt from {words.count(copies, 'copy', 'copies')}"
+    unread = (render.problem(one, "", render.DOUBTFUL) for one in problems)
+    out.answer({"copies": copies, "problems": problems}, render.done(told), *unread)
+
+
+def _destinations(typed: list[str] | None) -> list[Address]:
+    """Those that were named, or every saved one. Raises WrongUsage when there is none."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from core.jobs import Address
+
+    chosen = [*map(addresses.storage, typed or ())] or [
+        Address(one.name) for one in saved.storages(LOCAL_ADMINISTRATOR)
+    ]
+    if not chosen:
+        raise WrongUsage("no storage is saved, so there is nothing to read", hint="name a destination with --at DEST")
+    return chosen

@@ -1,0 +1,55 @@
+"""``dbackup doctor``: is everything there that a backup needs, and what to do where it is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.command import command
+from cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from actions.doctor import Finding
+
+app = typer.Typer()
+
+_SUBJECT = 24  # columns
+
+
+@command(app)
+def doctor(out: Output) -> None:
+    """Examine tools, key, catalog, Prefect and everything saved."""
+    from actions.doctor import examine
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import words
+
+    found = []
+    with out.waiting("examining"):
+        for finding in examine(LOCAL_ADMINISTRATOR):
+            found.append(finding)
+            if not out.as_json:
+                out.answer(None, _line(finding))
+    bad = sum(not one.good for one in found)
+    verdict = "all is well" if not bad else f"{words.count(bad, 'line')} to look after"
+    out.answer({"good": not bad, "findings": found}, "", verdict)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _line(finding: Finding) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    from cli.render import BAD, GOOD
+
+    line = Table.grid(padding=(0, 1))
+    line.add_column()
+    line.add_column(width=_SUBJECT, overflow="fold")
+    line.add_column(overflow="fold")
+    line.add_row(GOOD if finding.good else BAD, finding.subject, Text(finding.fact, "" if finding.good else "red"))
+    if finding.advice:
+        line.add_row("", "", Text.assemble(("→ ", "dim"), finding.advice))
+    return line

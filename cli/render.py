@@ -1,0 +1,167 @@
+"""Answers as people read them. Pure: from reports and rows to what rich can print.
+
+Colours repeat what signs and words say already, so nothing is lost without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from cli import words
+from core.states import RunState
+
+if TYPE_CHECKING:
+    from core.manifest import ManifestFile
+    from core.reports import BackupReport, Failure, IntegrityReport, RestoreReport
+
+GOOD = Text("✓", "green")
+BAD = Text("✗", "red")
+DOUBTFUL = Text("!", "yellow")
+_SIGNS = {RunState.SUCCESS: GOOD, RunState.PARTIAL: DOUBTFUL}
+_STYLES = {RunState.SUCCESS: "green", RunState.PARTIAL: "yellow"}
+
+
+def problem(message: str, hint: str, sign: Text = BAD) -> RenderableType:
+    """What is wrong, and below it what to do."""
+    grid = _grid(("sign", {}), ("text", _FOLDED))
+    grid.add_row(sign, Text(message, style=sign.style))
+    if hint:
+        grid.add_row("", Text.assemble(("→ ", "dim"), hint))
+    return grid
+
+
+def failure(one: Failure, state: RunState) -> RenderableType:
+    """One failure of a run."""
+    return problem(str(one), one.hint, _SIGNS.get(state, BAD))
+
+
+def note(text: str) -> RenderableType:
+    """A remark that is no part of the result."""
+    return Text(text, "dim")
+
+
+def warning(text: str) -> RenderableType:
+    """Something that must not be overlooked."""
+    return problem(text, "", DOUBTFUL)
+
+
+def done(text: str) -> RenderableType:
+    """One line that says that something was done."""
+    return Text.assemble(GOOD, " ", text)
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    figures: Container[str] = (),
+    whole: Container[str] = (),
+) -> Table:
+    """A plain table. ``figures`` are columns aligned to the right, ``whole`` columns that are never folded."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), collapse_padding=True)
+    for name in columns:
+        made.add_column(name, justify="right" if name in figures else "left", overflow="fold", no_wrap=name in whole)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def facts(pairs: Iterable[tuple[str, str | RenderableType]]) -> Table:
+    """Names and what they stand for, one below the other."""
+    grid = _grid(("name", {"style": "dim", "no_wrap": True}), ("fact", _FOLDED))
+    for name, fact in pairs:
+        grid.add_row(name, fact)
+    return grid
+
+
+def heading(state: RunState, text: str, seconds: float, *more: str) -> Text:
+    """The first line of a run's result."""
+    tail = ", ".join([f" in {words.duration(seconds)}", *more])
+    return Text.assemble(
+        _SIGNS.get(state, BAD), " ", (text, "bold"), "  ", (state.value, _STYLES.get(state, "red")), (tail, "dim")
+    )
+
+
+def backup(report: BackupReport) -> RenderableType:
+    """What a backup made and where it is."""
+    speed = words.rate(report.dump_size, report.seconds)
+    files = _grid(("name", _FOLDED), ("dump", _RIGHT), ("", {}), ("stored", _RIGHT), ("share", {}), ("rows", _FOLDED))
+    for file in report.files:
+        files.add_row(*_file(file))
+    copies = _grid(("sign", {}), ("where", _FOLDED), ("how", _FOLDED))
+    for copy in report.copies:
+        copies.add_row(*((GOOD, copy.storage, f"complete, {copy.checked}") if copy.complete else
+                         (BAD, copy.storage, Text("not complete", "red"))))  # fmt: skip
+    title = f"backup {report.backup_id} of {report.job}"
+    return Group(heading(report.state, title, report.seconds, speed), _indented(files), _indented(copies))
+
+
+def _file(file: ManifestFile) -> list[str | Text]:
+    label = Text("globals", "dim") if file.kind == "globals" else Text(file.database, "cyan")
+    share = f"({file.size / file.dump_size:.0%})" if file.dump_size else ""
+    return [label, words.size(file.dump_size), "→", words.size(file.size), Text(share, "dim"), contents(file)]
+
+
+def contents(file: ManifestFile) -> str:
+    """What is in one object of a backup, as far as its manifest says."""
+    if file.contents is None:
+        return ""
+    rows = words.count(sum(file.contents.rows.values()), "row")
+    about = "about " if file.contents.estimated else ""
+    return f"{words.count(file.contents.tables, 'table')}, {about}{rows}"
+
+
+def restore(report: RestoreReport) -> RenderableType:
+    """Where each database is now, and what was compared."""
+    lines = _grid(("sign", {}), ("from", {"style": "cyan", "overflow": "fold"}), ("facts", _FOLDED))
+    for one in report.restored:
+        rows = f"{words.count(one.tables, 'table')}, {words.count(one.rows, 'row')}"
+        proof = "compared with the backup's manifest" if one.compared else "nothing to compare with"
+        lines.add_row(GOOD, one.database, Text.assemble("is now ", (one.place, "bold")))
+        lines.add_row("", "", Text(f"{rows}, {proof}", "dim"))
+        if one.uncounted:
+            lines.add_row("", "", Text(f"only estimated, so not compared: {', '.join(one.uncounted)}", "dim"))
+    title = f"restore of {report.backup_id} from {report.storage}"
+    return Group(heading(report.state, title, report.seconds), _indented(lines))
+
+
+def integrity(report: IntegrityReport) -> RenderableType:
+    """Each backup that was looked at, and what was found."""
+    signs = {"passed": GOOD, "failed": BAD}
+    rows = [
+        (
+            Text.assemble(signs.get(one.outcome, DOUBTFUL), " ", one.outcome),
+            one.backup_id,
+            one.job,
+            one.storage,
+            words.size(one.size),
+            one.reason or one.method,
+        )
+        for one in report.checked
+    ]
+    columns = ("Result", "Backup", "Job", "Where", "Size", "How")
+    shown = table(columns, rows, figures=("Size",), whole=("Result", "Backup", "Size"))
+    seconds = (report.finished_at - report.started_at).total_seconds()
+    counts = ", ".join(f"{report.count(outcome)} {outcome}" for outcome in ("passed", "failed", "skipped"))
+    return Group(heading(report.state, f"integrity check: {counts}", seconds), _indented(shown))
+
+
+_FOLDED: dict[str, object] = {"overflow": "fold"}
+_RIGHT: dict[str, object] = {"justify": "right", "no_wrap": True}
+
+
+def _grid(*columns: tuple[str, dict[str, object]]) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    for name, options in columns:
+        grid.add_column(name, **options)  # type: ignore[arg-type]
+    return grid
+
+
+def _indented(what: RenderableType) -> RenderableType:
+    return Padding(what, (0, 0, 0, 2), expand=False)

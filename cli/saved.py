@@ -1,0 +1,144 @@
+"""``dbackup source`` and ``dbackup storage``: what is saved under a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import addresses, words
+from cli.command import command
+from cli.options import Name
+from cli.output import Output
+from cli.passwords import Asked, FromStdin, Password
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from actions.saved import Saved
+
+Url = Annotated[str, typer.Argument(metavar="URL", help="A URL, or a path.", show_default=False)]
+NameOrUrl = Annotated[str, typer.Argument(metavar="NAME", help="A saved name, a URL, or a path.", show_default=False)]
+
+
+sources = typer.Typer(help="Databases that can be backed up, saved under a name.", no_args_is_help=True)
+storages = typer.Typer(help="Places that backups are stored in, saved under a name.", no_args_is_help=True)
+
+
+@command(sources, "add")
+def add_source(
+    out: Output, name: Name, url: Url, password_stdin: FromStdin = False, ask_password: Asked = False
+) -> None:
+    """Save a source: a server, one of its databases, or an SQLite file."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    address = Password(password_stdin, ask_password).into(addresses.source(url))
+    with out.waiting("saving"):
+        saved.add_source(LOCAL_ADMINISTRATOR, name, address)
+    out.answer({"added": name}, render.done(f"source {name} is saved; try it: dbackup source test {name}"))
+
+
+@command(storages, "add")
+def add_storage(
+    out: Output, name: Name, url: Url, password_stdin: FromStdin = False, ask_password: Asked = False
+) -> None:
+    """Save a storage: a folder, or a place elsewhere."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    address = Password(password_stdin, ask_password).into(addresses.storage(url))
+    with out.waiting("saving"):
+        saved.add_storage(LOCAL_ADMINISTRATOR, name, address)
+    out.answer({"added": name}, render.done(f"storage {name} is saved; try it: dbackup storage test {name}"))
+
+
+@command(sources, "list")
+def list_sources(out: Output) -> None:
+    """List the saved sources."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+
+    with out.waiting("looking"):
+        found = saved.sources(LOCAL_ADMINISTRATOR)
+    out.answer({"sources": found}, _listed(found, "no source is saved yet; add one: dbackup source add NAME URL"))
+
+
+@command(storages, "list")
+def list_storages(out: Output) -> None:
+    """List the saved storages."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+
+    with out.waiting("looking"):
+        found = saved.storages(LOCAL_ADMINISTRATOR)
+    out.answer({"storages": found}, _listed(found, "no storage is saved yet; add one: dbackup storage add NAME URL"))
+
+
+def _listed(found: list[Saved], nothing: str) -> RenderableType:
+    from rich.text import Text
+
+    from cli import render
+
+    rows = [(one.name, one.kind, one.description or Text(one.problem, "red")) for one in found]
+    return render.table(("Name", "Kind", "Address"), rows) if rows else render.note(nothing)
+
+
+@command(sources, "test")
+def test_source(out: Output, name: NameOrUrl, password_stdin: FromStdin = False, ask_password: Asked = False) -> None:
+    """Connect to a source and show its databases."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    address = Password(password_stdin, ask_password).into(addresses.source(name))
+    with out.waiting("connecting"):
+        server, databases = saved.test_source(LOCAL_ADMINISTRATOR, address)
+    rows = [
+        (
+            one.name,
+            "?" if one.size is None else words.size(one.size),
+            "?" if one.tables is None else f"{one.tables:,}",
+        )
+        for one in databases
+    ]
+    answered = render.done(f"{server.engine} {server.version} answers, to be dumped by {server.tool}")
+    shown = render.table(("Database", "Size", "Tables"), rows, figures=("Size", "Tables"))
+    out.answer({"server": server, "databases": databases}, answered, "", shown)
+
+
+@command(storages, "test")
+def test_storage(out: Output, name: NameOrUrl) -> None:
+    """Write, read and delete something on a storage."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    with out.waiting("writing and reading"):
+        free = saved.test_storage(LOCAL_ADMINISTRATOR, addresses.storage(name))
+    room = f", {words.size(free)} free" if free is not None else ""
+    out.answer({"storage": name, "free": free}, render.done(f"written, read and deleted{room}"))
+
+
+@command(sources, "remove")
+def remove_source(out: Output, name: Name) -> None:
+    """Forget a source. Its backups stay."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    saved.remove_source(LOCAL_ADMINISTRATOR, name)
+    out.answer({"removed": name}, render.done(f"source {name} is forgotten; its backups stay"))
+
+
+@command(storages, "remove")
+def remove_storage(out: Output, name: Name) -> None:
+    """Forget a storage. What lies on it stays."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    saved.remove_storage(LOCAL_ADMINISTRATOR, name)
+    out.answer({"removed": name}, render.done(f"storage {name} is forgotten; what lies on it stays"))

@@ -1,0 +1,55 @@
+"""What a command's options ask for, as the specification of a run; what does not validate is wrong usage."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cli.output import WrongUsage
+from core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from core.compression import Compression
+
+    M = TypeVar("M", bound=BaseModel)
+
+_OPTIONS = {"destinations": "to", "schemas": "schema", "exclude_schemas": "exclude-schema", "tables": "table",
+            "exclude_tables": "exclude-table", "backup": "BACKUP"}  # fmt: skip
+
+
+def specified(model: type[M], **fields: Any) -> M:
+    """Make the specification. Raises WrongUsage that names the option which is wrong, never its value."""
+    from pydantic import ValidationError
+
+    try:
+        return model(**fields)
+    except ValidationError as failure:
+        first = failure.errors(include_input=False, include_url=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else ""
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise WrongUsage(
+            f"{_option(field)} cannot be used: {reason}", hint="see what is possible with: --help"
+        ) from None
+
+
+def compression(text: str) -> Compression:
+    """The algorithm and level. Raises WrongUsage for what there is not."""
+    from core.compression import Compression
+
+    try:
+        return Compression.parse(text)
+    except ConfigurationError as error:
+        raise WrongUsage(error.message, hint=error.hint) from None
+
+
+def _option(field: str) -> str:
+    name = _OPTIONS.get(field, field.replace("_", "-"))
+    return name if name.isupper() else f"--{name}"
+
+
+def names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names separated by commas; one that holds a comma is put in double quotes, as in CSV."""
+    return tuple(name for row in csv.reader(texts, skipinitialspace=True) for name in row if name)

@@ -1,0 +1,143 @@
+"""The catalog: an index of what the destinations hold, so that a list needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, or_, select, update
+
+from core.errors import BackupNotFound
+from core.manifest import Manifest
+from db.models import BackupRow, LocationRow, VerificationRow
+from db.session import Database
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One backup as the catalog knows it; ``size`` in bytes of its objects on each of its storages."""
+
+    manifest: Manifest
+    storages: tuple[str, ...]
+    locked: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes stored on each destination."""
+        return sum(file.size for file in self.manifest.files)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One check of one copy."""
+
+    storage: str
+    moment: datetime
+    method: str
+    passed: bool
+    detail: str
+
+
+class Catalog:
+    """The index in a database. Every method raises ConfigurationError when the database fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, manifest: Manifest, written: bytes, *, storage: str, folder: str, locked: bool = False) -> None:
+        """Know of one more copy; a copy that is known already is brought up to date."""
+        slug = folder.partition("/")[0]
+        with self._database.session() as session:
+            session.merge(
+                BackupRow(
+                    backup_id=manifest.backup_id,
+                    job_name=manifest.job.name,
+                    job_slug=slug,
+                    started_at=manifest.started_at,
+                    manifest=written,
+                ),
+                load=True,
+            )
+            session.flush()
+            session.merge(LocationRow(backup_id=manifest.backup_id, storage=storage, folder=folder, locked=locked))
+
+    def backups(self, *, limit: int = 1000, offset: int = 0, job: str | None = None) -> list[Entry]:
+        """Backups, newest first, of one job (its name or slug) or of all."""
+        query = select(BackupRow).order_by(BackupRow.started_at.desc(), BackupRow.backup_id.desc())
+        if job is not None:
+            query = query.where(or_(BackupRow.job_name == job, BackupRow.job_slug == job))
+        with self._database.session() as session:
+            return [_entry(row) for row in session.scalars(query.limit(limit).offset(offset))]
+
+    def find(self, reference: str) -> Entry:
+        """What a backup id, ``latest`` or ``<job>/latest`` means. Raises BackupNotFound."""
+        job, _, last = reference.rpartition("/")
+        if last == LATEST:
+            found = self.backups(limit=1, job=job or None)
+        else:
+            found = self._by_id(last)
+        if found:
+            return found[0]
+        raise BackupNotFound(
+            f"the catalog knows no backup {reference}",
+            hint="name the destination with --at, or read the destinations anew: dbackup catalog rebuild",
+        )
+
+    def _by_id(self, backup_id: str) -> list[Entry]:
+        with self._database.session() as session:
+            row = session.get(BackupRow, backup_id)
+            return [_entry(row)] if row else []
+
+    def forget_location(self, backup_id: str, storage: str) -> None:
+        """A copy is gone; with its last copy the backup is forgotten."""
+        with self._database.session() as session:
+            session.execute(
+                delete(LocationRow).where(LocationRow.backup_id == backup_id, LocationRow.storage == storage)
+            )
+            remaining = select(LocationRow.backup_id).where(LocationRow.backup_id == backup_id)
+            if session.execute(remaining).first() is None:
+                session.execute(delete(BackupRow).where(BackupRow.backup_id == backup_id))
+
+    def set_locked(self, backup_id: str, storage: str, locked: bool) -> None:
+        """Know that a copy is pinned, or no longer."""
+        with self._database.session() as session:
+            session.execute(
+                update(LocationRow)
+                .where(LocationRow.backup_id == backup_id, LocationRow.storage == storage)
+                .values(locked=locked)
+            )
+
+    def verified(self, backup_id: str, *, storage: str, method: str, passed: bool, detail: str = "") -> None:
+        """Keep the result of a check."""
+        with self._database.session() as session:
+            session.add(
+                VerificationRow(
+                    backup_id=backup_id,
+                    storage=storage,
+                    moment=datetime.now(UTC),
+                    method=method,
+                    passed=passed,
+                    detail=detail,
+                )
+            )
+
+    def verifications(self, backup_id: str) -> Sequence[Verification]:
+        """Every check of a backup, newest first."""
+        query = select(VerificationRow).where(VerificationRow.backup_id == backup_id)
+        with self._database.session() as session:
+            rows = session.scalars(query.order_by(VerificationRow.moment.desc()))
+            return [Verification(row.storage, row.moment, row.method, row.passed, row.detail) for row in rows]
+
+    def clear(self) -> None:
+        """Forget every backup, before the destinations are read anew. The results of checks stay."""
+        with self._database.session() as session:
+            session.execute(delete(LocationRow))
+            session.execute(delete(BackupRow))
+
+
+def _entry(row: BackupRow) -> Entry:
+    storages = tuple(location.storage for location in row.locations)
+    return Entry(Manifest.parse(row.manifest), storages, any(location.locked for location in row.locations))

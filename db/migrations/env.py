@@ -1,0 +1,11 @@
+"""How Alembic runs our migrations: on the connection that :mod:`db.session` gives it."""
+
+from alembic import context
+
+from db.models import Table
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Table.metadata, render_as_batch=True
+)
+with context.begin_transaction():
+    context.run_migrations()

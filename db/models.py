@@ -1,0 +1,117 @@
+"""The tables: an index of the backups that destinations hold, and the record of every run.
+
+Times are stored in UTC. Nothing here is needed to restore a backup: the index can be made anew from the
+destinations, and the record of runs is history.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, ForeignKey, Index, LargeBinary, MetaData, String, Text, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment with a time zone in Python, in UTC in the database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a moment without a zone: it would be taken for another one later."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """SQLite keeps no zone; what is stored is UTC."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class Table(DeclarativeBase):
+    """Base of every table; constraints have names, so that migrations can change them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class BackupRow(Table):
+    """One backup, wherever its copies lie. ``manifest`` holds the bytes as they were stored."""
+
+    __tablename__ = "backups"
+
+    backup_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    job_name: Mapped[str] = mapped_column(Text)
+    job_slug: Mapped[str] = mapped_column(String(128))
+    started_at: Mapped[datetime] = mapped_column(Moment)
+    manifest: Mapped[bytes] = mapped_column(LargeBinary)
+    locations: Mapped[list[LocationRow]] = relationship(
+        back_populates="backup", cascade="all, delete-orphan", lazy="selectin", order_by="LocationRow.storage"
+    )
+
+    __table_args__ = (
+        Index("ix_backups_started_at", "started_at"),
+        Index("ix_backups_job_name_started_at", "job_name", "started_at"),
+        Index("ix_backups_job_slug_started_at", "job_slug", "started_at"),
+    )
+
+
+class LocationRow(Table):
+    """One copy of a backup on one storage."""
+
+    __tablename__ = "locations"
+
+    backup_id: Mapped[str] = mapped_column(ForeignKey("backups.backup_id", ondelete="CASCADE"), primary_key=True)
+    storage: Mapped[str] = mapped_column(Text, primary_key=True)
+    folder: Mapped[str] = mapped_column(Text)
+    locked: Mapped[bool] = mapped_column(default=False)
+    backup: Mapped[BackupRow] = relationship(back_populates="locations")
+
+
+class VerificationRow(Table):
+    """One check of one copy. It outlives the copy: it is history."""
+
+    __tablename__ = "verifications"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    backup_id: Mapped[str] = mapped_column(String(32))
+    storage: Mapped[str] = mapped_column(Text)
+    moment: Mapped[datetime] = mapped_column(Moment)
+    method: Mapped[str] = mapped_column(Text)
+    passed: Mapped[bool]
+    detail: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("ix_verifications_backup_id_moment", "backup_id", "moment"),)
+
+
+class ExecutionRow(Table):
+    """One run, from its creation to its final state. ``report`` is JSON."""
+
+    __tablename__ = "executions"
+
+    execution_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    job_name: Mapped[str] = mapped_column(Text)
+    flow_run_id: Mapped[str | None] = mapped_column(String(36))
+    state: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    started_at: Mapped[datetime | None] = mapped_column(Moment)
+    finished_at: Mapped[datetime | None] = mapped_column(Moment)
+    summary: Mapped[str] = mapped_column(Text, default="")
+    error: Mapped[str] = mapped_column(Text, default="")
+    report: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (Index("ix_executions_created_at", "created_at"), Index("ix_executions_state", "state"))

@@ -1,0 +1,131 @@
+"""The connection to the database, which is brought up to date when it is opened.
+
+SQLite is the default and needs nothing; PostgreSQL is named by URL where several machines share one database.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.errors import ConfigurationError
+from core.masking import mask
+
+HEAD = "0001"  # the newest migration; a test holds it against the folder of migrations
+_BUSY_MILLISECONDS = 30_000
+
+
+class Database:
+    """An open, current database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+
+    def describe(self) -> str:
+        """What people may see of its address, without the password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back on any exception. Raises ConfigurationError."""
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except SQLAlchemyError as error:
+            raise _unusable(self.engine.url, error) from None
+
+
+def open_database(url: str) -> Database:
+    """Connect, and migrate when the database is older than the program. Raises ConfigurationError."""
+    address = _address(url)
+    try:
+        engine = _engine(address)
+        _bring_up_to_date(engine)
+    except (SQLAlchemyError, OSError) as error:
+        raise _unusable(address, error) from None
+    return Database(engine)
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+        address.get_dialect()
+    except (ArgumentError, NoSuchModuleError):
+        raise ConfigurationError(
+            "DBACKUP_DATABASE_URL is not the URL of a database",
+            hint="write sqlite:////path/to/catalog.db or postgresql+psycopg://user:password@host/name",
+        ) from None
+    return address.set(drivername="postgresql+psycopg") if address.drivername == "postgresql" else address
+
+
+def _engine(address: URL) -> Engine:
+    if address.get_backend_name() != "sqlite":
+        return create_engine(address, pool_pre_ping=True)
+    if address.database:
+        _make_private(Path(address.database))
+    engine = create_engine(address, connect_args={"timeout": _BUSY_MILLISECONDS / 1000})
+    event.listen(engine, "connect", _configure_sqlite)
+    return engine
+
+
+def _make_private(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MILLISECONDS}", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    revision = _revision(engine)
+    if revision == HEAD:
+        return
+    if revision is not None and revision > HEAD:
+        raise ConfigurationError(
+            f"the catalog was written by a newer version of dbackup (revision {revision}, this one knows {HEAD})",
+            hint="use the newer version, or another DBACKUP_HOME",
+        )
+    _migrate(engine)
+
+
+def _revision(engine: Engine) -> str | None:
+    """Which migration the database is at. A single query, for Alembic takes long to import."""
+    if not inspect(engine).has_table("alembic_version"):
+        return None
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(files("db").joinpath("migrations")))
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # of two processes at once, the second finds it done
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "head")
+
+
+def _unusable(address: URL, error: Exception) -> ConfigurationError:
+    cause = getattr(error, "orig", None) or error
+    return ConfigurationError(
+        f"the catalog {address.render_as_string(hide_password=True)} cannot be used: {mask(str(cause)).strip()}",
+        hint="check DBACKUP_HOME or DBACKUP_DATABASE_URL, and that it is readable and writable",
+    )

@@ -1,0 +1,138 @@
+"""The promises of an integrity check: every byte is read, and each kind of damage is found and named."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actions import keys
+from actions.door import LOCAL_ADMINISTRATOR
+from core.container import Header
+from core.errors import BackupNotFound, RunFailed, StorageError
+from core.jobs import IntegritySpec
+from core.reports import BackupReport, CheckedBackup, IntegrityReport
+from core.streams import CHUNK_SIZE
+from flows.backup import backup
+from flows.integrity import integrity
+from tests.flows.shop import job
+
+TAG = 16
+
+
+def check(storage: Path, **options: object) -> IntegrityReport:
+    return integrity(IntegritySpec.model_validate({"storages": [f"file://{storage}"], **options}))
+
+
+def failure(storage: Path) -> CheckedBackup:
+    with pytest.raises(RunFailed) as caught:
+        check(storage)
+    [one] = (one for one in caught.value.report.checked if one.outcome == "failed")
+    assert isinstance(one, CheckedBackup)
+    return one
+
+
+@pytest.fixture(scope="module")
+def profile(home: Path) -> str:
+    return keys.create(LOCAL_ADMINISTRATOR, "integrity-tests").name
+
+
+@pytest.fixture
+def stored(tmp_path: Path, profile: str) -> tuple[Path, Path]:
+    """An encrypted backup of four chunks: the storage's folder, and the object's path."""
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "big.db") as connection:
+        connection.execute("CREATE TABLE blobs (data BLOB)")
+        connection.executemany("INSERT INTO blobs VALUES (?)", [(os.urandom(CHUNK_SIZE // 2),) for _ in range(7)])
+    connection.close()
+    report = backup(job(tmp_path / "big.db", tmp_path / "backups", profile=profile, compression="none"))
+    return tmp_path / "backups", tmp_path / "backups" / report.folder / report.files[0].name
+
+
+def start_of_chunk(data: bytes, index: int) -> int:
+    length = int.from_bytes(data[8:12], "big")
+    return 12 + length + index * (Header.parse(data[12 : 12 + length]).chunk + TAG)
+
+
+def flip(position: Callable[[bytes], int]) -> Callable[[bytes], bytes]:
+    def damage(data: bytes) -> bytes:
+        changed = bytearray(data)
+        changed[position(data)] ^= 1
+        return bytes(changed)
+
+    return damage
+
+
+def swap(data: bytes) -> bytes:
+    first, second, third = (start_of_chunk(data, index) for index in (0, 1, 2))
+    return data[:first] + data[second:third] + data[first:second] + data[third:]
+
+
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "a byte of the header": (flip(lambda data: data.index(b'"salt":"') + 12), "header"),
+    "a byte of a chunk": (flip(lambda data: start_of_chunk(data, 1) + 5), "chunk 1"),
+    "a byte of a tag": (flip(lambda data: start_of_chunk(data, 2) - 1), "chunk 1"),
+    "the last chunk missing": (lambda data: data[: start_of_chunk(data, 3)], "end"),
+    "cut in a chunk": (lambda data: data[: start_of_chunk(data, 2) + 1000], "end|cut"),
+    "bytes after the end": (lambda data: data + b"more", "after"),
+    "two chunks swapped": (swap, "place"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_each_damage_is_found_and_named(stored: tuple[Path, Path], what: str) -> None:
+    damage, words = DAMAGES[what]
+    storage, path = stored
+    path.write_bytes(damage(path.read_bytes()))
+    found = failure(storage)
+    assert any(word in found.reason for word in words.split("|")), found.reason
+    assert found.hint
+
+
+def test_a_sound_backup_passes_and_the_result_lies_beside_it(stored: tuple[Path, Path]) -> None:
+    storage, path = stored
+    report = check(storage)
+    assert [(one.outcome, one.method) for one in report.checked] == [("passed", "read back")]
+    [result] = (path.parent / "verification").iterdir()
+    assert CheckedBackup.model_validate_json(result.read_bytes()).outcome == "passed"
+
+
+def test_a_missing_file_is_found(stored: tuple[Path, Path]) -> None:
+    storage, path = stored
+    path.unlink()
+    assert "missing" in failure(storage).reason
+
+
+def test_a_tampered_manifest_is_found(stored: tuple[Path, Path]) -> None:
+    storage, path = stored
+    manifest = path.parent / "backup.meta.json"
+    manifest.write_text(manifest.read_text().replace('"trigger":"python"', '"trigger":"manual"'))
+    assert "tampered" in failure(storage).reason or "changed" in failure(storage).reason
+
+
+def test_an_unfinished_backup_is_skipped_with_its_reason(stored: tuple[Path, Path]) -> None:
+    storage, path = stored
+    (path.parent / "backup.meta.json").unlink()
+    [one] = check(storage).checked
+    assert one.outcome == "skipped"
+    assert "never finished" in one.reason
+
+
+def test_one_backup_can_be_checked_by_its_id(shop: Path, tmp_path: Path) -> None:
+    reports: list[BackupReport] = [backup(job(shop, tmp_path / "backups")) for _ in range(2)]
+    report = check(tmp_path / "backups", backup=reports[0].backup_id)
+    assert [one.backup_id for one in report.checked] == [reports[0].backup_id]
+    with pytest.raises(BackupNotFound):
+        check(tmp_path / "backups", backup="20200101T000000Z-aaaaaa")
+
+
+def test_a_destination_that_cannot_be_listed_is_an_error_and_not_an_empty_list(tmp_path: Path) -> None:
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "job-12345678").symlink_to("/nonexistent")
+    shutil.rmtree(tmp_path / "backups")
+    with pytest.raises(StorageError):
+        check(tmp_path / "backups")

@@ -1,0 +1,63 @@
+"""One home for a whole test session, with one embedded Prefect server, which is ended by its own process id.
+
+Tests in this process and commands started by tests share it: both find it through the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+IDLE_SECONDS = 600
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """DBACKUP_HOME of this session. The server in it is started by whoever needs it first."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("DBACKUP_", "PREFECT_"))]:
+            patch.delenv(name)
+        patch.setenv("DBACKUP_HOME", str(folder))
+        patch.setenv("DBACKUP_SERVER_IDLE", str(IDLE_SECONDS))
+        patch.setenv("HOME", str(folder))  # Prefect keeps its profiles in ~/.prefect
+        _forget_settings()
+        yield folder
+        _end_server(folder)
+    _forget_settings()
+
+
+def _forget_settings() -> None:
+    from blocks.encryption_key import encryption_keys
+    from core.settings import settings
+    from services.records import database
+
+    for cached in (settings, encryption_keys, database):
+        cached.cache_clear()
+
+
+def _end_server(folder: Path) -> None:
+    address = folder / "prefect" / "server.json"
+    if not address.exists():
+        return
+    process = json.loads(address.read_text())["pid"]
+    os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while address.exists() or _alive(process):
+        if time.monotonic() > deadline:
+            os.kill(process, signal.SIGKILL)
+            break
+        time.sleep(0.05)
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
