@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,9 +42,8 @@ class Row:
 @action(Permission.BACKUPS_READ)
 def in_catalog(who: Identity, *, limit: int = 1000, offset: int = 0) -> list[Row]:
     """What the catalog knows, newest first."""
-    return [
-        _row(entry.manifest, entry.size, entry.storages, entry.locked) for entry in catalog().backups(limit, offset)
-    ]
+    entries = catalog().backups(limit=limit, offset=offset)
+    return [_row(entry.manifest, entry.size, entry.storages, entry.locked) for entry in entries]
 
 
 @action(Permission.BACKUPS_READ)

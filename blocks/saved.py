@@ -22,8 +22,6 @@ from core.errors import ConfigurationError, ConnectionError
 from core.jobs import SAVED_NAME
 from core.masking import mask
 
-_PAGE = 200  # the most that the server gives at once
-
 
 class Kind(StrEnum):
     """What can be saved under a name."""
@@ -145,15 +143,13 @@ def _names(client: SyncPrefectClient, kind: Kind) -> list[str]:
 
 
 def _documents(client: SyncPrefectClient, block_type: type[SealedBlock]) -> list[BlockDocument]:
-    """Every document of a type; the server gives them in pages."""
-    slug, found = block_type.get_block_type_slug(), list[BlockDocument]()
+    """Every document of a type. The server gives all of them at once, whatever offset and limit it is asked for."""
     try:
-        while page := client.read_block_documents_by_type(slug, offset=len(found), limit=_PAGE):
-            found += page
+        return client.read_block_documents_by_type(block_type.get_block_type_slug())
     except PrefectHTTPStatusError as error:
-        if error.response.status_code != HTTPStatus.NOT_FOUND:  # which means: no block of this type was ever saved
-            raise
-    return found
+        if error.response.status_code == HTTPStatus.NOT_FOUND:  # no block of this type was ever saved
+            return []
+        raise
 
 
 def _made(block_type: type[SealedBlock], document: BlockDocument) -> SealedBlock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import SecretStr
@@ -55,7 +56,7 @@ class SQLiteSource(SourceBlock):
     _block_type_slug = "dbackup-sqlite"
     adapter = SQLite
 
-    path: str
+    path: Path
 
 
 SOURCES: dict[str, type[SourceBlock]] = {block.adapter.engine: block for block in (PostgreSQLSource, SQLiteSource)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from adapters.storage.local import Local
@@ -32,7 +33,7 @@ class LocalStorage(StorageBlock):
     _block_type_slug = "dbackup-local"
     adapter = Local
 
-    path: str
+    path: Path
 
 
 STORAGES: dict[str, type[StorageBlock]] = {block.adapter.kind: block for block in (LocalStorage,)}

@@ -87,7 +87,7 @@ def listen(console: Console, *, verbose: bool = False, debug: bool = False) -> N
     current = settings()
     wanted = "info" if verbose else current.log_level if "log_level" in current.model_fields_set else "warning"
     configure("debug" if is_debugging() else "info", to_terminal=False)
-    lines = Lines(console)
+    lines = Lines(console, "%(asctime)s %(levelname)-7s %(message)s" if wanted != "warning" else "! %(message)s")
     lines.setLevel("DEBUG" if is_debugging() else wanted.upper())
     logging.getLogger(NAME).addHandler(lines)
 
@@ -95,10 +95,10 @@ def listen(console: Console, *, verbose: bool = False, debug: bool = False) -> N
 class Lines(logging.Handler):
     """Log lines on a console that may be drawing progress bars at the same time."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, form: str) -> None:
         super().__init__()
         self._console = console
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+        self.setFormatter(logging.Formatter(form, "%H:%M:%S"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""

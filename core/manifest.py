@@ -140,13 +140,17 @@ class Manifest(_Part):
             raise ValueError("two files have one name")
         return self
 
+    def key_ids(self) -> set[str]:
+        """The ids of the keys that its files were sealed with; a genuine backup has one at most."""
+        return {file.encryption.key_id for file in self.files if file.encryption}
+
     def to_bytes(self, key: ProfileKey | None = None) -> bytes:
         """The canonical form, with an authentication code when ``key`` is given.
 
         Raises EncryptionError unless the files were sealed with just this key.
         """
         fields = {"format": self.format} | self.model_dump(mode="json", exclude_defaults=True)
-        if _key_ids(fields) != ({key.key_id} if key else set()):
+        if self.key_ids() != ({key.key_id} if key else set()):
             raise EncryptionError(
                 "the manifest's files were not sealed with the key that signs it",
                 hint="seal every file of a backup with one profile",
@@ -158,7 +162,9 @@ class Manifest(_Part):
         """Read a manifest. Raises UnsupportedFormat for a newer format, DamagedManifest for what is none."""
         fields = _load(data)
         version = fields.get("format")
-        if type(version) is int and version > FORMAT:
+        if type(version) is not int:
+            raise _damaged("it does not say which format it has")
+        if version > FORMAT:
             raise UnsupportedFormat(
                 f"the backup has format {version}, this program reads format {FORMAT}",
                 hint="use a newer version of the program",
@@ -177,11 +183,12 @@ def canonical(fields: dict[str, Any]) -> bytes:
 def authenticate(data: bytes, keys: Keyring) -> None:
     """Prove that a manifest is as it was written. One of a backup that is not encrypted has nothing to prove.
 
-    Raises DamagedManifest, WrongKey when the key is not available, TamperedManifest when the proof fails.
+    Raises what :meth:`Manifest.parse` raises, WrongKey when the key is not available, TamperedManifest when the proof
+    fails.
     """
+    key_ids = Manifest.parse(data).key_ids()
     fields = _load(data)
     code = fields.pop("mac", None)
-    key_ids = _key_ids(fields)
     if code is None and not key_ids:
         return
     if not isinstance(code, str) or len(key_ids) != 1:
@@ -197,15 +204,8 @@ def authenticate(data: bytes, keys: Keyring) -> None:
 
 
 def _mac(fields: dict[str, Any], key: ProfileKey) -> str:
-    derived = key.derive(salt=str(fields.get("backup_id")).encode(), info=b"dbackup/v1/manifest")
+    derived = key.derive(salt=fields["backup_id"].encode(), info=b"dbackup/v1/manifest")
     return hmac.new(derived, canonical(fields), hashlib.sha256).hexdigest()
-
-
-def _key_ids(fields: dict[str, Any]) -> set[str]:
-    """The ids of the keys that sealed the files, from a manifest that may be anything."""
-    files = fields.get("files")
-    sealed = [file["encryption"] for file in files if "encryption" in file] if isinstance(files, list) else []
-    return {str(encryption.get("key_id")) for encryption in sealed}
 
 
 def _load(data: bytes) -> dict[str, Any]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from core.errors import BackupNotFound
 from core.manifest import Manifest
-from db.models import BackupRow, LocationRow, VerificationRow
+from db.models import BackupRow, LocationRow, Table, VerificationRow
 from db.session import Database
 
 LATEST = "latest"
+_INSERT: Mapping[str, Callable[[type[Table]], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 
 
 @dataclass(frozen=True)
@@ -49,20 +55,17 @@ class Catalog:
 
     def record(self, manifest: Manifest, written: bytes, *, storage: str, folder: str, locked: bool = False) -> None:
         """Know of one more copy; a copy that is known already is brought up to date."""
-        slug = folder.partition("/")[0]
+        backup = {
+            "backup_id": manifest.backup_id,
+            "job_name": manifest.job.name,
+            "job_slug": folder.partition("/")[0],
+            "started_at": manifest.started_at,
+            "manifest": written,
+        }
+        copy = {"backup_id": manifest.backup_id, "storage": storage, "folder": folder, "locked": locked}
         with self._database.session() as session:
-            session.merge(
-                BackupRow(
-                    backup_id=manifest.backup_id,
-                    job_name=manifest.job.name,
-                    job_slug=slug,
-                    started_at=manifest.started_at,
-                    manifest=written,
-                ),
-                load=True,
-            )
-            session.flush()
-            session.merge(LocationRow(backup_id=manifest.backup_id, storage=storage, folder=folder, locked=locked))
+            _put(session, BackupRow, backup)
+            _put(session, LocationRow, copy)
 
     def backups(self, *, limit: int = 1000, offset: int = 0, job: str | None = None) -> list[Entry]:
         """Backups, newest first, of one job (its name or slug) or of all."""
@@ -75,10 +78,7 @@ class Catalog:
     def find(self, reference: str) -> Entry:
         """What a backup id, ``latest`` or ``<job>/latest`` means. Raises BackupNotFound."""
         job, _, last = reference.rpartition("/")
-        if last == LATEST:
-            found = self.backups(limit=1, job=job or None)
-        else:
-            found = self._by_id(last)
+        found = self.backups(limit=1, job=job or None) if last == LATEST else self._by_id(reference)
         if found:
             return found[0]
         raise BackupNotFound(
@@ -128,7 +128,7 @@ class Catalog:
         """Every check of a backup, newest first."""
         query = select(VerificationRow).where(VerificationRow.backup_id == backup_id)
         with self._database.session() as session:
-            rows = session.scalars(query.order_by(VerificationRow.moment.desc()))
+            rows = session.scalars(query.order_by(VerificationRow.moment.desc(), VerificationRow.number.desc()))
             return [Verification(row.storage, row.moment, row.method, row.passed, row.detail) for row in rows]
 
     def clear(self) -> None:
@@ -136,6 +136,13 @@ class Catalog:
         with self._database.session() as session:
             session.execute(delete(LocationRow))
             session.execute(delete(BackupRow))
+
+
+def _put(session: Session, table: type[Table], values: Mapping[str, object]) -> None:
+    """Insert a row or bring it up to date, in one statement: several uploads may record one backup at once."""
+    statement = _INSERT[session.get_bind().dialect.name](table).values(values)
+    key = [column.name for column in table.__table__.primary_key]
+    session.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
 
 
 def _entry(row: BackupRow) -> Entry:

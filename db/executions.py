@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -56,25 +57,28 @@ class Executions:
         return execution_id
 
     def start(self, execution_id: str) -> None:
-        """Record that a run is running. Raises ConfigurationError when it has ended already."""
-        self._advance(execution_id, {"state": RunState.RUNNING.value, "started_at": datetime.now(UTC)})
+        """Record that a run is running. Raises ConfigurationError when it has been started or ended already."""
+        values = {"state": RunState.RUNNING.value, "started_at": datetime.now(UTC)}
+        self._advance(execution_id, [RunState.PENDING.value], values)
 
     def finish(
         self, execution_id: str, state: RunState, *, summary: str = "", error: str = "", report: str | None = None
     ) -> None:
-        """Record how a run ended. Raises ConfigurationError when it has ended already, ValueError for no final state."""
+        """Record how a run ended. Raises ConfigurationError when it has one already."""
         if not state.is_final:
             raise ValueError(f"{state} is not a final state")
         values = {"state": state.value, "finished_at": datetime.now(UTC)}
-        self._advance(execution_id, {**values, "summary": summary, "error": error, "report": report})
+        self._advance(execution_id, _OPEN, {**values, "summary": summary, "error": error, "report": report})
 
-    def _advance(self, execution_id: str, values: dict[str, object]) -> None:
-        query = update(ExecutionRow).where(ExecutionRow.execution_id == execution_id, ExecutionRow.state.in_(_OPEN))
+    def _advance(self, execution_id: str, states: Sequence[str], values: Mapping[str, object]) -> None:
+        """Change a run that is in one of the states: one statement, so that of two at once only one holds."""
+        query = update(ExecutionRow).where(ExecutionRow.execution_id == execution_id, ExecutionRow.state.in_(states))
         with self._database.session() as session:
             changed = session.execute(query.values(values)).rowcount  # type: ignore[attr-defined]
         if not changed:
             raise ConfigurationError(
-                f"run {execution_id} is unknown or has ended already", hint="a run has one final state"
+                f"run {execution_id} is unknown, or is past that state",
+                hint="a run is started once, and has one final state",
             )
 
     def get(self, execution_id: str) -> Execution | None:
@@ -85,9 +89,9 @@ class Executions:
 
     def recent(self, limit: int = 50, *, offset: int = 0) -> list[Execution]:
         """Runs, newest first."""
-        query = select(ExecutionRow).order_by(ExecutionRow.created_at.desc()).limit(limit).offset(offset)
+        query = select(ExecutionRow).order_by(ExecutionRow.created_at.desc(), ExecutionRow.execution_id)
         with self._database.session() as session:
-            return [_execution(row) for row in session.scalars(query)]
+            return [_execution(row) for row in session.scalars(query.limit(limit).offset(offset))]
 
 
 def _execution(row: ExecutionRow) -> Execution:

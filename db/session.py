@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -21,6 +21,8 @@ from core.errors import ConfigurationError
 from core.masking import mask
 
 HEAD = "0001"  # the newest migration; a test holds it against the folder of migrations
+VERSION_TABLE = "dbackup_revision"  # not Alembic's usual name: other programs may share the database
+_ALONE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7213467)"}
 _BUSY_MILLISECONDS = 30_000
 
 
@@ -65,6 +67,10 @@ def _address(url: str) -> URL:
             "DBACKUP_DATABASE_URL is not the URL of a database",
             hint="write sqlite:////path/to/catalog.db or postgresql+psycopg://user:password@host/name",
         ) from None
+    if address.get_backend_name() not in _ALONE:
+        raise ConfigurationError(
+            f"the catalog cannot be kept in {address.get_backend_name()}", hint="use SQLite or PostgreSQL"
+        )
     return address.set(drivername="postgresql+psycopg") if address.drivername == "postgresql" else address
 
 
@@ -79,8 +85,10 @@ def _engine(address: URL) -> Engine:
 
 
 def _make_private(path: Path) -> None:
+    """Make a missing file for its owner alone. One that is there is left to SQLite: closing it drops its locks."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
@@ -91,7 +99,8 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
 
 
 def _bring_up_to_date(engine: Engine) -> None:
-    revision = _revision(engine)
+    with engine.connect() as connection:
+        revision = _revision(connection)
     if revision == HEAD:
         return
     if revision is not None and revision > HEAD:
@@ -102,23 +111,22 @@ def _bring_up_to_date(engine: Engine) -> None:
     _migrate(engine)
 
 
-def _revision(engine: Engine) -> str | None:
-    """Which migration the database is at. A single query, for Alembic takes long to import."""
-    if not inspect(engine).has_table("alembic_version"):
+def _revision(connection: Connection) -> str | None:
+    """Which migration the database is at. Asked without Alembic, which takes long to import."""
+    if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    with engine.connect() as connection:
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
 
 
 def _migrate(engine: Engine) -> None:
+    """Bring the tables up to date in one transaction; of two processes at once, the second finds it done."""
     from alembic import command
     from alembic.config import Config
 
     configuration = Config()
-    configuration.set_main_option("script_location", str(files("db").joinpath("migrations")))
+    configuration.set_main_option("script_location", str(files("db").joinpath("migrations")).replace("%", "%%"))
     with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # of two processes at once, the second finds it done
+        connection.exec_driver_sql(_ALONE[engine.dialect.name])
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from prefect import Flow
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from blocks.addresses import seal
 from blocks.api import prefect_api
@@ -30,7 +32,8 @@ class SealedFlow(Flow[P, R], Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
         """Run the flow in this process. Raises RunFailed with the report unless the run is a success."""
-        with prefect_api():
+        # Nobody watches the heartbeat of a run in its caller's own process, and its thread ends up to a second late.
+        with prefect_api(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             named = {name: _sealed(one) for name, one in kwargs.items()}
             return cast(R, super().__call__(*map(_sealed, args), **named))
 
@@ -42,11 +45,13 @@ def _sealed(parameter: Any) -> Any:
 def sealed_flow(name: str) -> Callable[[Callable[P, R]], SealedFlow[P, R]]:
     """Make a function one of our flows."""
 
+    threads: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner(max_workers=WORKERS)  # type: ignore[assignment]
+
     def decorate(function: Callable[P, R]) -> SealedFlow[P, R]:
         return SealedFlow(
             guarded(function),
             name=name,
-            task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),
+            task_runner=threads,
             persist_result=False,
             log_prints=False,
         )
@@ -63,7 +68,7 @@ def ended(report: Report) -> Report:
         return report
     first = next(iter(report.failures))
     error = RunFailed(f"{report.summary}: {first}", hint=first.hint, report=report)
-    failed = Failed(name=report.state.value.capitalize(), message=error.message, data=error)
+    failed: State[Any] = Failed(name=report.state.value.capitalize(), message=error.message, data=error)
     return cast(Report, failed)  # Prefect takes a state for a result and gives the caller what is in it
 
 

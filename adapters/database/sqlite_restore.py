@@ -138,11 +138,10 @@ def exclusively(path: Path) -> Iterator[None]:
 
 
 def _lock(old: sqlite3.Connection) -> None:
-    old.execute("PRAGMA locking_mode = EXCLUSIVE")  # in WAL mode, too, nobody else can open it from here on
+    old.execute("PRAGMA locking_mode = EXCLUSIVE")  # what is locked below stays so until the connection is closed
     old.execute("BEGIN EXCLUSIVE")
     old.execute("COMMIT")
     old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    old.execute("BEGIN EXCLUSIVE")
 
 
 def _in_use(path: Path, error: sqlite3.Error) -> RestoreError:

@@ -1,0 +1,1 @@
+"""The channels that notifications go out by. None so far."""

@@ -1,0 +1,1 @@
+"""The providers of single sign-on. None so far."""

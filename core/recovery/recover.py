@@ -52,6 +52,7 @@ class Refused(Exception):
 def main() -> int:
     """List or recover everything in a folder; gives the exit code."""
     arguments = parse_arguments()
+    os.umask(0o077)  # what comes out is plaintext
     try:
         keys = read_keys(arguments.keys)
         manifests = sorted(arguments.folder.rglob(MANIFEST))
@@ -110,7 +111,7 @@ def recover(folder: Path, entry: dict[str, Any], target: Path, keys: Keys) -> in
         if goal.exists():
             raise Refused(f"{goal} exists already")
         target.mkdir(parents=True, exist_ok=True)
-        with (folder / name).open("rb") as source, part.open("xb") as output:
+        with (folder / name).open("rb") as source, part.open("wb") as output:
             write_verified(source, entry, keys, output)
         part.rename(goal)
     except (Refused, OSError) as error:

@@ -3,9 +3,13 @@
 from alembic import context
 
 from db.models import Table
+from db.session import VERSION_TABLE
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=Table.metadata, render_as_batch=True
+    connection=context.config.attributes["connection"],
+    target_metadata=Table.metadata,
+    version_table=VERSION_TABLE,
+    render_as_batch=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -18,7 +18,7 @@ from core.errors import AdapterError, ConnectionError, ObjectExists, ObjectNotFo
 from core.ports import StorageAdapter
 from core.streams import Chunk, Chunks
 
-ODD_KEYS = ("a b", "-x", "Ünï'\"\\", "a=b", "%41/%2F", ".hidden", "a\nb", "日本/語", "$(id)", "~", "a?b#c", "a/-", "*[x]")
+ODD_KEYS = ("a b", "-x", "Ünï'\"\\", "a=b", "%41/%2F", ".hidden", "a\nb", "日本/語", "$(id)", "~", "a?b#c", "*[x]")
 WRONG_KEYS = ("", "/", "/etc/passwd", "..", "../up", "a/../b", "a/..", "a//b", "a/", ".", "./a", "a\0b", "\ud800")
 PATIENCE = 30.0  # seconds; only a failing test waits so long
 
@@ -195,7 +195,16 @@ class StorageContract:
 
     @pytest.mark.parametrize(
         ("offset", "length"),
-        [(0, 10), (5, 5), (0, 0), (2_999_990, None), (2_999_990, 50), (3_000_000, None), (9_000_000, 5), (1, 2_500_000)],
+        [
+            (0, 10),
+            (5, 5),
+            (0, 0),
+            (2_999_990, None),
+            (2_999_990, 50),
+            (3_000_000, None),
+            (4_000_000, 5),
+            (1, 2_000_000),
+        ],
     )
     def test_a_range_is_exact(self, storage: StorageAdapter, offset: int, length: int | None) -> None:
         body = random.Random(2).randbytes(3_000_000)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.host import LocalHost
+from adapters.host import LocalHost, local
 from core.errors import AdapterError, DumpError, RestoreError, ToolMissing
 from core.ports import Command
 from core.streams import CHUNK_SIZE
@@ -120,7 +120,8 @@ def test_a_stream_left_early_ends_the_whole_group(tmp_path: Path) -> None:
         until(lambda pid=int(pid): gone(pid), "the group is gone")  # type: ignore[misc]
 
 
-def test_a_program_that_ignores_the_gentle_signal_is_killed(tmp_path: Path) -> None:
+def test_a_program_that_ignores_the_gentle_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "GRACE", 0.1)
     pids = tmp_path / "pids"
     with HOST.stream(shell(f"trap '' TERM; echo $$ > {pids}; while :; do echo; done")) as chunks:
         next(chunks)

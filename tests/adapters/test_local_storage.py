@@ -241,7 +241,8 @@ def test_emptied_folders_are_removed_and_the_root_stays(storage: Local, root: Pa
 def test_a_folder_pruned_at_the_last_moment_is_made_again(
     storage: Local, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    link, pruned = os.link, []
+    link = os.link
+    pruned: list[bool] = []
 
     def prune_then_link(*names: Any, **folders: Any) -> None:
         if not pruned:

@@ -279,7 +279,7 @@ def test_a_limit_of_the_server_on_long_statements_does_not_end_a_dump(shop: Serv
 
 
 def test_large_tables_are_estimated_and_named(shop: Server) -> None:
-    _, contents = taken(PostgreSQL.from_url(shop.url()), "shop", DumpOptions(exact_rows=1_000))
+    _, contents = taken(PostgreSQL.from_url(shop.url()), "shop", DumpOptions(exact_rows=5_000))
     assert contents.estimated == ("public.large",)
     assert contents.rows["public.things"] == 10
 
@@ -453,7 +453,7 @@ def test_globals_can_be_run(shop: Server, postgresql_18: Server) -> None:
 # --- names are only names ---
 
 
-@pytest.mark.parametrize("name", ['x"; DROP DATABASE shop; --', "{0}", "%s", "host=evil", "postgresql://evil/x"])
+@pytest.mark.parametrize("name", ['x"; DROP DATABASE shop; --', "{0} %s", "postgresql://evil/x"])
 def test_a_name_can_do_nothing_but_name(shop: Server, subject: Databases, name: str) -> None:
     subject.create(name, 2)
     adapter = PostgreSQL.from_url(shop.url(name))

@@ -11,7 +11,6 @@ import pytest
 
 from actions import keys
 from actions.door import LOCAL_ADMINISTRATOR
-from core import naming
 from core.container import read_header
 from core.errors import ConfigurationError, ConnectionError, RunFailed, StorageError, ToolMissing
 from core.manifest import Manifest
@@ -115,9 +114,9 @@ def test_the_only_destination_that_cannot_be_written_fails_the_run(shop: Path, t
 
 def test_a_disk_that_fills_up_midway_leaves_no_backup_and_no_remains(postgresql: Server, tmp_path: Path) -> None:
     fill(postgresql, "shop", 600_000)
-    with small_disk(tmp_path / "disk", megabytes=12) as disk:
+    with small_disk(tmp_path / "disk", megabytes=8) as disk:
         with pytest.raises(RunFailed) as caught:
-            backup(job(postgresql.url("shop"), disk, compression="none"))
+            backup(job(postgresql.url("shop"), disk))
         assert "bytes" in caught.value.message
         assert failed(caught).state is RunState.FAILED
         assert files_below(disk) == []
@@ -244,10 +243,8 @@ def test_an_unnamed_job_keeps_its_folder_and_two_sources_never_share_one(shop: P
     other = tmp_path / "elsewhere" / "shop.db"
     other.parent.mkdir()
     other.write_bytes(shop.read_bytes())
-    slugs = [
-        naming.parse_key(f"{backup(job(source, tmp_path / 'b')).folder}/backup.meta.json").slug
-        for source in (shop, shop, other)
-    ]  # type: ignore[union-attr]
+    folders = [backup(job(source, tmp_path / "b")).folder for source in (shop, shop, other)]
+    slugs = [folder.partition("/")[0] for folder in folders]
     assert slugs[0] == slugs[1] != slugs[2]
 
 

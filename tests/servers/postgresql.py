@@ -24,6 +24,7 @@ from psycopg import sql
 
 from tests.servers import install
 
+PLENTY = 4 << 30  # bytes
 INSTALL = "run: python -m tests.servers.install"
 SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "autovacuum=off")
 USER = "dbackup_admin"  # found nowhere else on the machine, so that a search of argument lists proves something
@@ -85,7 +86,7 @@ class Server:
 @contextmanager
 def running(binaries: Path) -> Iterator[Server]:
     """Start a server from these binaries, and end it with the context."""
-    folder = Path(tempfile.mkdtemp(prefix="dbackup-postgresql-"))
+    folder = Path(tempfile.mkdtemp(prefix="dbackup-postgresql-", dir=_quick_folder()))
     password = secrets.token_urlsafe(16)
     try:
         _make_cluster(binaries, folder, password)
@@ -100,6 +101,12 @@ def running(binaries: Path) -> Iterator[Server]:
             process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _quick_folder() -> str | None:
+    """Memory, if the machine has plenty: every test makes databases, and each is a thousand files."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > PLENTY else None
 
 
 def _make_cluster(binaries: Path, folder: Path, password: str) -> None:

@@ -1,0 +1,163 @@
+"""No secret is kept in clear: not by our blocks, not by Prefect, not in what a run leaves behind."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from actions import keys, saved
+from actions.door import LOCAL_ADMINISTRATOR
+from adapters.database import ENGINES
+from adapters.storage import STORAGES as STORAGE_ADAPTERS
+from blocks.addresses import profile_keys
+from blocks.encryption_key import encryption_keys
+from blocks.saved import Kind, load, load_source, remove
+from blocks.sources import SOURCES, PostgreSQLSource
+from blocks.storages import STORAGES
+from core.errors import ConfigurationError, DBackupError, EncryptionError, WrongKey
+from core.jobs import JobSpec
+from core.sealing import EncryptionKey, EncryptionKeys, is_sealed
+from core.settings import settings
+from flows.backup import backup
+
+HOST, USER, PASSWORD = "db-with-a-secret-name.invalid", "secret-user-7f3a", "Pa55-word/with=odd%chars"
+URL = "postgresql://secret-user-7f3a:Pa55-word%2Fwith%3Dodd%25chars@db-with-a-secret-name.invalid:5432/secret-database"
+SECRETS = [HOST, USER, PASSWORD, "Pa55-word%2Fwith%3Dodd%25chars", "secret-database"]
+
+
+def kept(home: Path) -> dict[str, bytes]:
+    """Every file of the home: Prefect's database, its write-ahead log, the server's log, the catalog."""
+    return {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+
+
+def found(home: Path, secrets: list[str]) -> list[tuple[str, str]]:
+    return [(secret, name) for name, data in kept(home).items() for secret in secrets if secret.encode() in data]
+
+
+def test_a_block_holds_only_sealed_secrets(home: Path) -> None:
+    block = PostgreSQLSource(host=SecretStr(HOST), password=SecretStr(PASSWORD))
+    assert is_sealed(block.host.get_secret_value())
+    assert block.password is not None
+    assert is_sealed(block.password.get_secret_value())
+    assert block.opened() == {"host": HOST, "port": 5432, "password": PASSWORD, "connect_timeout": 10}
+
+
+def test_nothing_that_was_saved_or_run_is_found_in_clear(home: Path, tmp_path: Path) -> None:
+    saved.add_source(LOCAL_ADMINISTRATOR, "secretive", URL)
+    profile = keys.create(LOCAL_ADMINISTRATOR, "secretive")
+    with pytest.raises(DBackupError):
+        backup(JobSpec.model_validate({"source": URL, "destinations": [f"file://{tmp_path / 'b'}"], "retries": 0}))
+    with pytest.raises(DBackupError):
+        backup(JobSpec.model_validate({"source": "secretive", "destinations": [f"file://{tmp_path / 'b'}"]}))
+    with closing(sqlite3.connect(home / "prefect" / "prefect.db")) as database:
+        assert database.execute("SELECT count(*) FROM flow_run").fetchone()[0] >= 2
+        assert database.execute("SELECT count(*) FROM block_document WHERE name = 'secretive'").fetchone()[0] == 2
+        assert database.execute("SELECT count(*) FROM events").fetchone()[0] > 0
+    assert "prefect/prefect.db" in kept(home)
+    assert found(home, SECRETS) == []
+    key = profile_keys(profile.name)[0].key
+    assert not [name for name, data in kept(home).items() if key in data or key.hex().encode() in data]
+
+
+def test_the_search_for_secrets_would_find_one(home: Path) -> None:
+    """The search above proves something only if it finds what is there."""
+    with closing(sqlite3.connect(home / "prefect" / "prefect.db")) as database:
+        database.execute("CREATE TABLE IF NOT EXISTS planted (value TEXT)")
+        database.execute("INSERT INTO planted VALUES ('a planted secret')")
+        database.commit()
+    try:
+        assert found(home, ["a planted secret"])
+    finally:
+        with closing(sqlite3.connect(home / "prefect" / "prefect.db")) as database:
+            database.execute("DROP TABLE planted")
+
+
+def test_a_saved_source_opens_again_with_its_secrets(home: Path) -> None:
+    saved.add_source(LOCAL_ADMINISTRATOR, "comes-back", URL)
+    assert load_source("comes-back").opened()["password"] == PASSWORD
+    with pytest.raises(ConfigurationError, match="already"):
+        saved.add_source(LOCAL_ADMINISTRATOR, "comes-back", "sqlite:////tmp/other.db")
+    remove(Kind.SOURCE, "comes-back")
+    with pytest.raises(ConfigurationError, match="no source named comes-back"):
+        load(Kind.SOURCE, "comes-back")
+
+
+@pytest.mark.parametrize("name", ["", "With Capitals", "under_score", "-dash", "x" * 64, "a/b"])
+def test_a_malformed_name_is_refused(home: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be a name"):
+        saved.add_source(LOCAL_ADMINISTRATOR, name, URL)
+
+
+def test_blocks_sealed_with_another_key_name_the_key_they_need(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved.add_source(LOCAL_ADMINISTRATOR, "other-key", URL)
+    sealed_with = encryption_keys().current.key_id
+    monkeypatch.setattr("blocks.sealed.encryption_keys", lambda: EncryptionKeys((EncryptionKey.generate(),)))
+    with pytest.raises(WrongKey, match=sealed_with) as caught:
+        load_source("other-key").opened()
+    assert "DBACKUP_ENCRYPTION_KEY" in caught.value.hint
+    [described] = [one for one in saved.sources(LOCAL_ADMINISTRATOR) if one.name == "other-key"]
+    assert sealed_with in described.problem
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another home, with nothing in it, for this test only."""
+    monkeypatch.setenv("DBACKUP_HOME", str(tmp_path / "fresh"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("DBACKUP_ENCRYPTION_KEY", raising=False)
+    settings.cache_clear()
+    encryption_keys.cache_clear()
+    return tmp_path / "fresh"
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    settings.cache_clear()
+    encryption_keys.cache_clear()
+
+
+def test_the_first_key_is_made_once_in_a_private_file(fresh: Path) -> None:
+    first = encryption_keys().current.key
+    encryption_keys.cache_clear()
+    assert encryption_keys().current.key == first
+    assert (fresh / "encryption.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lost_key_is_never_replaced_by_a_new_one(fresh: Path) -> None:
+    (fresh / "prefect").mkdir(parents=True)
+    with pytest.raises(EncryptionError, match="is missing") as caught:
+        encryption_keys()
+    assert "put the file back" in caught.value.hint
+    assert not (fresh / "encryption.key").exists()
+
+
+def test_a_shared_server_needs_the_shared_key(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    with pytest.raises(EncryptionError, match="DBACKUP_ENCRYPTION_KEY is not set"):
+        encryption_keys()
+
+
+def test_a_malformed_key_is_refused(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBACKUP_ENCRYPTION_KEY", "not a key at all")
+    with pytest.raises(EncryptionError, match="not 64 hex digits") as caught:
+        encryption_keys()
+    assert "not a key at all" not in str(caught.value)
+
+
+def test_every_engine_and_storage_has_a_block_that_fits_its_configuration() -> None:
+    assert SOURCES.keys() == ENGINES.keys()
+    assert STORAGES.keys() == STORAGE_ADAPTERS.keys()
+    for block in (*SOURCES.values(), *STORAGES.values()):
+        assert set(block.model_fields) == set(block.adapter.config_type.model_fields), block
+
+
+def test_every_engine_and_storage_has_a_page() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "adapters"
+    missing = [name for name in (*ENGINES, *STORAGE_ADAPTERS) if not (docs / f"{name}.md").is_file()]
+    assert missing == []

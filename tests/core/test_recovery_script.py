@@ -1,0 +1,136 @@
+"""The recovery script opens every backup by itself, and never leaves a file it has not verified."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from core.compression import Algorithm, decompress
+from core.naming import MANIFEST
+from tests.core.chopping import collected
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "v1"
+GOOD = sorted((GOLDEN / "good").iterdir())
+DAMAGED = sorted((GOLDEN / "damaged").iterdir())
+DUMP = (GOLDEN / "shop.db").read_bytes()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """The script as a kit holds it: alone in a folder, with the keys beside it."""
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    (kit / "keys.json").write_bytes((GOLDEN / "keys.json").read_bytes())
+    path = kit / "recover.py"
+    path.write_text(files("core.recovery").joinpath("recover.py").read_text())
+    return path
+
+
+def run(script: Path, *arguments: Path | str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-I", str(script), *map(str, arguments)]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, cwd=script.parent)
+
+
+def left_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def plain(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        return gzip.decompress(data)
+    return collected([data], decompress(Algorithm.ZSTD)) if path.suffix == ".zst" else data
+
+
+@pytest.mark.parametrize("backup", GOOD, ids=lambda path: path.name)
+def test_it_recovers_a_backup(backup: Path, script: Path, tmp_path: Path) -> None:
+    result = run(script, backup, "--out", tmp_path / "out")
+    assert (result.returncode, result.stderr) == (0, "")
+    [path] = left_in(tmp_path / "out")
+    assert plain(path) == DUMP
+    assert path.stat().st_mode & 0o077 == 0
+    assert str(path) in result.stdout
+
+
+@pytest.mark.parametrize("backup", DAMAGED, ids=lambda path: path.name)
+def test_it_refuses_a_damaged_backup_and_leaves_nothing(backup: Path, script: Path, tmp_path: Path) -> None:
+    result = run(script, backup, "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert left_in(tmp_path / "out") == []
+
+
+def test_it_recovers_what_is_good_beside_what_is_damaged(script: Path, tmp_path: Path) -> None:
+    result = run(script, GOLDEN, "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert len(left_in(tmp_path / "out")) == len(GOOD)
+    assert result.stderr.count("error: ") == len(DAMAGED)
+
+
+def test_it_lists_what_is_there_and_writes_nothing(script: Path, tmp_path: Path) -> None:
+    result = run(script, GOLDEN / "good", "--list", "--out", tmp_path / "out")
+    assert result.returncode == 0
+    assert result.stdout.count("'Nightly shop'") == len(GOOD)
+    assert "key at hand" in result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_keys_it_lists_everything_and_recovers_what_is_not_encrypted(script: Path, tmp_path: Path) -> None:
+    script.with_name("keys.json").unlink()
+    assert "KEY MISSING" in run(script, GOLDEN / "good", "--list").stdout
+    result = run(script, GOLDEN / "good", "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert "822071b09e64d277" in result.stderr
+    assert len(left_in(tmp_path / "out")) == 3
+
+
+def test_it_never_overwrites(script: Path, tmp_path: Path) -> None:
+    assert run(script, GOOD[0], "--out", tmp_path / "out").returncode == 0
+    [path] = left_in(tmp_path / "out")
+    path.write_bytes(b"mine")
+    result = run(script, GOOD[0], "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert "exists already" in result.stderr
+    assert path.read_bytes() == b"mine"
+
+
+def test_it_says_when_there_is_nothing_to_recover(script: Path, tmp_path: Path) -> None:
+    result = run(script, tmp_path / "nowhere")
+    assert result.returncode == 1
+    assert "no complete backup" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{}", '[{"key": 1}]', '[{"key": "YQ=="}]'])
+def test_keys_that_cannot_be_read_are_an_error(text: str, script: Path) -> None:
+    script.with_name("keys.json").write_text(text)
+    result = run(script, GOLDEN)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert "keys.json" in result.stderr
+
+
+def test_a_name_in_a_manifest_cannot_lead_out_of_the_folder(script: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "backups" / "shop" / "20261122T030000Z-7f3a9c"
+    backup.mkdir(parents=True)
+    [source] = next(path for path in GOOD if path.name == "plain-none").rglob(MANIFEST)
+    manifest = json.loads(source.read_text())
+    manifest["files"][0]["name"] = "../../../stolen.db"
+    (backup / MANIFEST).write_text(json.dumps(manifest))
+    result = run(script, tmp_path / "backups", "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert left_in(tmp_path / "out") == []
+
+
+def test_a_manifest_that_is_not_genuine_can_be_overruled_but_no_chunk_can(script: Path, tmp_path: Path) -> None:
+    tampered = GOLDEN / "damaged" / "manifest-tampered"
+    assert run(script, tampered, "--ignore-manifest-code", "--out", tmp_path / "out").returncode == 0
+    changed = GOLDEN / "damaged" / "chunk-changed"
+    assert run(script, changed, "--ignore-manifest-code", "--out", tmp_path / "other").returncode == 1
+    assert left_in(tmp_path / "other") == []

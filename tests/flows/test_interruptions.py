@@ -1,0 +1,90 @@
+"""A run that is ended from outside, gently or not, leaves no process, no session and no half of a backup."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.backup import backup
+from tests.flows.shop import children, files_below, job
+from tests.flows.test_backup import fill
+from tests.servers.postgresql import Server
+
+SECONDS = 60
+SLOW = "zstd:19"  # a few MB/s: the dump is held up by its own compression, in the midst of its data
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {SECONDS} seconds for {what}")
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(server: Server, storage: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A backup by the command, stopped at a moment when part of the dump is stored."""
+    fill(server, "shop", 600_000)
+    arguments = ["backup", server.url("shop"), "--to", str(storage), "--compression", SLOW]
+    with subprocess.Popen([sys.executable, "-m", "cli.main", *arguments], stderr=subprocess.PIPE) as process:
+        try:
+            until(lambda: spooled(storage) or process.poll() is not None, "the first bytes of the dump")
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            yield process
+        finally:
+            process.kill()
+
+
+def spooled(storage: Path) -> int:
+    return sum(path.stat().st_size for path in storage.glob(".incoming/*/shop.dump*"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancelled_backup_leaves_nothing(postgresql: Server, tmp_path: Path, how: signal.Signals) -> None:
+    with running(postgresql, tmp_path / "backups") as process:
+        process.send_signal(how)
+        assert process.wait(SECONDS) != 0
+        assert files_below(tmp_path / "backups") == []
+        until(lambda: postgresql.sessions() == 0, "the end of the sessions")
+        assert list(children(f"PGPORT={postgresql.port}")) == []
+
+
+def test_a_killed_backup_takes_its_dump_tool_along_and_the_next_run_cleans_up(
+    postgresql: Server, tmp_path: Path
+) -> None:
+    with running(postgresql, tmp_path / "backups") as process:
+        process.kill()
+        process.wait()
+        until(lambda: not list(children(f"PGPORT={postgresql.port}")), "the end of the dump tool")
+        until(lambda: postgresql.sessions() == 0, "the end of the sessions")
+    assert any(name.startswith(".incoming/") for name in files_below(tmp_path / "backups"))
+    report = backup(job(postgresql.url("shop"), tmp_path / "backups"))
+    left = [name for name in files_below(tmp_path / "backups") if not name.startswith(report.folder)]
+    assert left == []
+
+
+def test_killing_the_dump_tool_midway_fails_the_run_and_keeps_nothing(postgresql: Server, tmp_path: Path) -> None:
+    with running(postgresql, tmp_path / "backups") as process:
+        for tool in children(f"PGPORT={postgresql.port}"):
+            subprocess.run(["kill", "-KILL", str(tool)], check=True)
+        _, written = process.communicate(timeout=SECONDS)
+        assert process.returncode == 1
+        assert b"pg_dump was ended by SIGKILL" in written
+        assert b"Traceback" not in written
+        assert files_below(tmp_path / "backups") == []
+
+
+def test_the_arguments_of_the_tools_show_neither_password_nor_user(postgresql: Server, tmp_path: Path) -> None:
+    with running(postgresql, tmp_path / "backups"):
+        tools = [Path(f"/proc/{tool}/cmdline").read_bytes() for tool in children(f"PGPORT={postgresql.port}")]
+        assert any(b"pg_dump" in line for line in tools)
+        for secret in (postgresql.password, "dbackup_admin", "shop"):
+            assert not any(secret.encode() in line for line in tools)
