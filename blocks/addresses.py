@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from adapters.database import ENGINES
 from adapters.storage import STORAGES
 from blocks.encryption_key import encryption_keys
+from blocks.opening import opened_adapter
 from core.container import ProfileKey
 from core.errors import ConfigurationError
 from core.jobs import Address
-from core.masking import remember
 from core.ports import DatabaseAdapter, StorageAdapter
 
 PLACE = "address"
@@ -28,18 +27,7 @@ def seal(url: str) -> str:
 
 def clear(address: Address) -> str:
     """The URL of an address that is not a name, in clear. Raises WrongKey or EncryptionError."""
-    url = encryption_keys().unseal(address, PLACE) if address.is_sealed else str(address)
-    if password := _password(url):
-        remember(password)
-        remember(unquote(password))
-    return url
-
-
-def _password(url: str) -> str | None:
-    try:
-        return urlsplit(url).password
-    except ValueError:
-        return None
+    return encryption_keys().unseal(address, PLACE) if address.is_sealed else str(address)
 
 
 def open_source(address: Address) -> DatabaseAdapter:
@@ -87,7 +75,7 @@ def _by_scheme(url: str, table: Mapping[str, type[Any]], what: str) -> type[Any]
 
 
 def _opened(adapter: type[Any], url: str) -> Any:
-    return adapter(adapter.config_type.from_url(url))
+    return opened_adapter(adapter, adapter.config_type.from_url(url))
 
 
 def profile_key(name: str | None) -> ProfileKey | None:

@@ -6,13 +6,13 @@ gives. The place a value is sealed for is ``<block type>/<field>``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from prefect.blocks.core import Block
-from pydantic import SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, SecretStr, ValidationInfo, field_validator
 
 from blocks.encryption_key import encryption_keys
-from core.masking import remember
+from blocks.opening import opened_adapter
 from core.sealing import is_sealed
 
 
@@ -40,6 +40,18 @@ class SealedBlock(Block):
     def _open(self, field: str, value: Any) -> Any:
         if not isinstance(value, SecretStr):
             return value
-        plain = encryption_keys().unseal(value.get_secret_value(), self._place(field))
-        remember(plain)
-        return plain
+        return encryption_keys().unseal(value.get_secret_value(), self._place(field))
+
+
+class AdapterBlock(SealedBlock):
+    """A block with the fields of an adapter's own configuration."""
+
+    adapter: ClassVar[type[Any]]
+
+    @classmethod
+    def of(cls, config: BaseModel) -> Self:
+        """The block that keeps a configuration."""
+        return cls(**{name: value for name, value in config if value is not None})
+
+    def _adapter(self) -> Any:
+        return opened_adapter(self.adapter, self.adapter.config_type.model_validate(self.opened()))

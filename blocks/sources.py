@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import cast
 
 from pydantic import SecretStr
 
 from adapters.database.postgresql import PostgreSQL
 from adapters.database.sqlite import SQLite
-from blocks.sealed import SealedBlock
+from blocks.sealed import AdapterBlock
 from core.ports import DatabaseAdapter
 
 
-class SourceBlock(SealedBlock):
+class SourceBlock(AdapterBlock):
     """A database server or file that can be backed up and restored into."""
-
-    adapter: ClassVar[type[Any]]
 
     def open(self) -> DatabaseAdapter:
         """The adapter, with its secrets in clear. Raises WrongKey, EncryptionError or ConfigurationError."""
-        adapter: DatabaseAdapter = self.adapter(self.adapter.config_type.model_validate(self.opened()))
-        return adapter
-
-    @classmethod
-    def of(cls, config: Any) -> SourceBlock:
-        """The block that keeps an engine's configuration."""
-        return cls(**{name: value for name, value in config if value is not None})
+        return cast(DatabaseAdapter, self._adapter())
 
 
 class PostgreSQLSource(SourceBlock):

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import cast
 
 from adapters.storage.local import Local
-from blocks.sealed import SealedBlock
+from blocks.sealed import AdapterBlock
 from core.ports import StorageAdapter
 
 
-class StorageBlock(SealedBlock):
+class StorageBlock(AdapterBlock):
     """A place that backups are stored in."""
-
-    adapter: ClassVar[type[Any]]
 
     def open(self) -> StorageAdapter:
         """The adapter, with its secrets in clear. Raises WrongKey, EncryptionError or ConfigurationError."""
-        adapter: StorageAdapter = self.adapter(self.adapter.config_type.model_validate(self.opened()))
-        return adapter
-
-    @classmethod
-    def of(cls, config: Any) -> StorageBlock:
-        """The block that keeps a storage's configuration."""
-        return cls(**{name: value for name, value in config if value is not None})
+        return cast(StorageAdapter, self._adapter())
 
 
 class LocalStorage(StorageBlock):

@@ -25,7 +25,7 @@ P = ParamSpec("P")
 
 LOG_LEVEL = "DBACKUP_LOG_LEVEL"
 _PREFECT_CONSOLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"  # of Prefect's terminal only: its API gets every line
-_COLOURS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
+_SIGNS = {"WARNING": ("!", "yellow"), "ERROR": ("✗", "red"), "CRITICAL": ("✗", "red")}
 
 _COMMON = {
     "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")],
@@ -87,7 +87,7 @@ def listen(console: Console, *, verbose: bool = False, debug: bool = False) -> N
     current = settings()
     wanted = "info" if verbose else current.log_level if "log_level" in current.model_fields_set else "warning"
     configure("debug" if is_debugging() else "info", to_terminal=False)
-    lines = Lines(console, "%(asctime)s %(levelname)-7s %(message)s" if wanted != "warning" else "! %(message)s")
+    lines = Lines(console)
     lines.setLevel("DEBUG" if is_debugging() else wanted.upper())
     logging.getLogger(NAME).addHandler(lines)
 
@@ -95,11 +95,16 @@ def listen(console: Console, *, verbose: bool = False, debug: bool = False) -> N
 class Lines(logging.Handler):
     """Log lines on a console that may be drawing progress bars at the same time."""
 
-    def __init__(self, console: Console, form: str) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
-        self.setFormatter(logging.Formatter(form, "%H:%M:%S"))
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
-        self._console.print(self.format(record), style=_COLOURS.get(record.levelname, "dim"), soft_wrap=True)
+        from rich.text import Text
+
+        from cli.render import problem
+
+        sign = Text(*_SIGNS.get(record.levelname, ("·", "dim")))
+        self._console.print(problem(self.format(record), "", sign))

@@ -104,7 +104,7 @@ def backup(report: BackupReport) -> RenderableType:
 
 def _file(file: ManifestFile) -> list[str | Text]:
     label = Text("globals", "dim") if file.kind == "globals" else Text(file.database, "cyan")
-    share = f"({file.size / file.dump_size:.0%})" if file.dump_size else ""
+    share = f"({words.share(file.size, file.dump_size)})"
     return [label, words.size(file.dump_size), "→", words.size(file.size), Text(share, "dim"), contents(file)]
 
 

@@ -28,13 +28,12 @@ _OTHERS = 54  # columns that everything but the name of a step takes
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[None]:
-    """Within this context the steps of a run are drawn, if the console is a terminal."""
-    if not console.is_terminal:
-        yield
-        return
-    with _lines(console) as drawn, watched_by(Bars(drawn)):
-        yield
+def progress(console: Console) -> Iterator[Bars]:
+    """Within this context the steps of a run are drawn, if the console is a terminal; they are measured anyway."""
+    with _lines(console) as drawn:
+        bars = Bars(drawn)
+        with watched_by(bars):
+            yield bars
 
 
 def _lines(console: Console) -> Progress:
@@ -46,6 +45,7 @@ def _lines(console: Console) -> Progress:
         _Figures(),
         console=console,
         refresh_per_second=8,
+        disable=not console.is_terminal,
     )
 
 
@@ -150,6 +150,13 @@ class Bars:
                 self._drawn.update(known.line, total=whole, completed=whole)
             self._drawn.update(known.line, good=known.good, beyond=False)
             self._drawn.stop_task(known.line)
+
+    def moved(self, kind: str) -> tuple[int, float]:
+        """The bytes and the seconds of all steps whose name begins with this word."""
+        with self._lock:
+            steps = [step for name, step in self._steps.items() if name.partition(" ")[0] == kind]
+            lines = {line.id: line for line in self._drawn.tasks}
+            return sum(step.done for step in steps), sum(lines[step.line].elapsed or 0.0 for step in steps)
 
     def _line(self, name: str, total: int) -> TaskID:
         return self._drawn.add_task(name, total=total or None, done=0, beyond=False, good=None)

@@ -23,6 +23,11 @@ def rate(count: float, seconds: float) -> str:
     return f"{size(count / seconds)}/s" if seconds > 0 else "?"
 
 
+def share(part: int, whole: int) -> str:
+    """How large a part is: ``61%``."""
+    return f"{part / whole:.0%}" if whole else "?"
+
+
 def duration(seconds: float) -> str:
     """A span of time: ``0.8 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 59.95:

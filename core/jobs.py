@@ -72,7 +72,7 @@ class JobSpec(BaseModel):
     tables: tuple[str, ...] = ()
     exclude_tables: tuple[str, ...] = ()
     profile: str | None = None
-    compression: Compression = Compression()
+    compression: Compression = Field(default=Compression(), json_schema_extra={"default": str(Compression())})
     exact_rows: int = Field(default=1_000_000, ge=0)
     retries: int = Field(default=3, ge=0, le=20)
 

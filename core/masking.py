@@ -8,6 +8,9 @@ through :func:`mask`.
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
+
+from pydantic import BaseModel, SecretStr
 
 MASK = "****"
 _SHORTEST = 4  # masking shorter values would blot out ordinary words
@@ -19,6 +22,14 @@ def remember(secret: str) -> None:
     """From now on, :func:`mask` hides this value."""
     if len(secret) >= _SHORTEST:
         _known.add(secret)
+
+
+def remember_secrets(config: BaseModel) -> None:
+    """Remember every value that a configuration itself declares secret, also as it would stand in a URL."""
+    for _, value in config:
+        if isinstance(value, SecretStr):
+            remember(value.get_secret_value())
+            remember(quote(value.get_secret_value(), safe=""))
 
 
 def mask(text: str) -> str:

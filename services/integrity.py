@@ -67,4 +67,6 @@ def _diagnosed(storage: StorageAdapter, key: str, file: ManifestFile, keys: Keyr
             pass
     except IntegrityError as error:
         return error
+    except DBackupError:  # a changed key id in the header, for example; the checksum has told already
+        return None
     return None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from core import naming
 from core.container import Keyring
-from core.errors import BackupLocked, BackupNotFound, DBackupError, ObjectNotFound
+from core.errors import BackupLocked, BackupNotFound, DBackupError, ObjectNotFound, TamperedManifest
 from core.log import logger
 from core.manifest import Manifest, authenticate
 from core.ports import StorageAdapter, StoredObject
@@ -84,7 +84,13 @@ def read(storage: StorageAdapter, folder: Folder) -> StoredBackup:
             f"{folder.key} on {storage.describe()} has no manifest: it was never finished",
             hint="take another backup; unfinished ones cannot be restored",
         ) from None
-    return StoredBackup(folder, Manifest.parse(written), written)
+    manifest = Manifest.parse(written)
+    if manifest.backup_id != folder.backup_id:
+        raise TamperedManifest(
+            f"the manifest in {folder.key} on {storage.describe()} belongs to the backup {manifest.backup_id}",
+            hint="somebody moved or copied it; use another copy of this backup",
+        )
+    return StoredBackup(folder, manifest, written)
 
 
 def backups(storage: StorageAdapter) -> Iterator[StoredBackup | tuple[Folder, DBackupError]]:

@@ -23,10 +23,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("DBACKUP_", "PREFECT_"))]:
-            patch.delenv(name)
+            if name != "DBACKUP_TEST_CACHE":
+                patch.delenv(name)
         patch.setenv("DBACKUP_HOME", str(folder))
         patch.setenv("DBACKUP_SERVER_IDLE", str(IDLE_SECONDS))
-        patch.setenv("HOME", str(folder))  # Prefect keeps its profiles in ~/.prefect
+        patch.setenv("PREFECT_HOME", str(folder / "profiles"))  # not the profiles of whoever runs the tests
         _forget_settings()
         yield folder
         _end_server(folder)

@@ -117,7 +117,6 @@ def _running(command: Command, *, stdin: int, stdout: int) -> Iterator[tuple[Pro
         stderr=subprocess.PIPE,
         start_new_session=True,
         env=_environment(command),
-        cwd="/",
     )
     tail = _Tail(process)
     try:

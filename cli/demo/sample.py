@@ -27,13 +27,13 @@ def show(out: Output, place: Path) -> None:
     with customers(shop):
         out.answer(None, render.done("customers go on ordering while it is backed up"))
         backup = stage.back_up(out, SOURCE)
-    verified = stage.verify(out, backup[0].backup_id)
-    back = stage.restore(out, backup[0].backup_id, path_url("sqlite", restored))
+    verified = stage.verify(out, backup.report.backup_id)
+    back = stage.restore(out, backup.report.backup_id, path_url("sqlite", restored))
     with out.waiting("comparing every row"):
-        contents = backup[0].files[0].contents
+        contents = backup.report.files[0].contents
         compared = compare(shop, restored, contents.rows if contents else {})
     proof = "every row that came back is the original's, and together they are the shop at one moment"
-    stage.summary(out, stage.Timed(backup, verified, back), _table(compared), proof)
+    stage.summary(out, stage.Done(backup, verified, back), _table(compared), proof)
     again = f"restore {SOURCE}/latest --at {stage.STORAGE} --into {place.name}/again.db"
     stage.farewell(out, place, [("the shop", shop), ("the restored shop", restored)], again)
 

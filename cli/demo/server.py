@@ -28,11 +28,11 @@ def show(out: Output, place: Path, url: str) -> None:
     copy = _new_name(_database(url))
     stage.prepare(out, place, SOURCE, url)
     backup = stage.back_up(out, SOURCE)
-    verified = stage.verify(out, backup[0].backup_id)
+    verified = stage.verify(out, backup.report.backup_id)
     with _dropped_afterwards(out, url, copy):
-        back = stage.restore(out, backup[0].backup_id, SOURCE, rename=copy)
+        back = stage.restore(out, backup.report.backup_id, SOURCE, rename=copy)
     proof = "every table came back with exactly the rows that it had in the backup's snapshot"
-    stage.summary(out, stage.Timed(backup, verified, back), _table(backup[0]), proof)
+    stage.summary(out, stage.Done(backup, verified, back), _table(backup.report), proof)
     again = f"restore {SOURCE}/latest --at {stage.STORAGE} --into {SOURCE} --as NEW_NAME"
     stage.farewell(out, place, [], again)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -32,12 +32,21 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Timed:
-    """How long each run took, in seconds, and what it reported."""
+class Run(Generic[R]):
+    """One run: its report, how long it took, and how fast its bytes went. Seconds, and bytes a second."""
 
-    backup: tuple[BackupReport, float]
-    verify: tuple[IntegrityReport, float]
-    restore: tuple[RestoreReport, float]
+    report: R
+    seconds: float
+    speed: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The runs of a demonstration."""
+
+    backup: Run[BackupReport]
+    verify: Run[IntegrityReport]
+    restore: Run[RestoreReport]
 
 
 def prepare(out: Output, place: Path, source: str, url: str) -> None:
@@ -49,66 +58,55 @@ def prepare(out: Output, place: Path, source: str, url: str) -> None:
     out.answer(None, render.done(f"saved: source {source}, storage {STORAGE}, encryption profile {PROFILE}"))
 
 
-def back_up(out: Output, source: str) -> tuple[BackupReport, float]:
+def back_up(out: Output, source: str) -> Run[BackupReport]:
     """Back up, compressed and encrypted."""
     job = JobSpec(source=Address(source), destinations=(Address(STORAGE),), profile=PROFILE, exact_rows=_COUNT_ALL)
-    return _timed(out, lambda: runs.back_up(LOCAL_ADMINISTRATOR, job))
+    return _measured(out, "dump", lambda: runs.back_up(LOCAL_ADMINISTRATOR, job))
 
 
-def verify(out: Output, backup_id: str) -> tuple[IntegrityReport, float]:
+def verify(out: Output, backup_id: str) -> Run[IntegrityReport]:
     """Read every stored byte back."""
     wish = IntegritySpec(storages=(Address(STORAGE),), backup=backup_id)
-    return _timed(out, lambda: runs.verify(LOCAL_ADMINISTRATOR, wish))
+    return _measured(out, "verify", lambda: runs.verify(LOCAL_ADMINISTRATOR, wish))
 
 
-def restore(out: Output, backup_id: str, target: str, rename: str | None = None) -> tuple[RestoreReport, float]:
+def restore(out: Output, backup_id: str, target: str, rename: str | None = None) -> Run[RestoreReport]:
     """Restore beside the original."""
     wish = RestoreSpec(backup=backup_id, storage=Address(STORAGE), target=Address(target), rename=rename)
-    return _timed(out, lambda: runs.restore(LOCAL_ADMINISTRATOR, wish))
+    return _measured(out, "restore", lambda: runs.restore(LOCAL_ADMINISTRATOR, wish))
 
 
-def _timed(out: Output, run: Callable[[], R]) -> tuple[R, float]:
+def _measured(out: Output, step: str, run: Callable[[], R]) -> Run[R]:
+    """Run, and take the speed of the step in which the bytes are moved."""
     begun = time.monotonic()
-    with progress(out.notes):
-        result = run()
-    return result, time.monotonic() - begun
+    with progress(out.notes) as bars:
+        report = run()
+    return Run(report, time.monotonic() - begun, words.rate(*bars.moved(step)))
 
 
-def summary(out: Output, done: Timed, compared: RenderableType, proof: str) -> None:
+def summary(out: Output, done: Done, compared: RenderableType, proof: str) -> None:
     """What was done, in figures."""
-    title = Text.assemble(render.GOOD, (" backed up, verified, restored, compared ", "bold"))
+    title = Text.assemble(render.GOOD, (" backed up, verified, restored, compared", "bold"))
     what = Group(_figures(done), "", compared, "", render.done(proof))
-    out.answer(
-        None, "", Panel(what, title=title, title_align="left", padding=(1, 2), width=min(_WIDEST, out.results.width))
-    )
+    width = min(_WIDEST, out.results.width)
+    out.answer(None, "", Panel(what, title=title, title_align="left", padding=(1, 2), width=width))
 
 
-def _figures(done: Timed) -> Table:
-    (backup, backup_seconds), (verify, verify_seconds), (restore, restore_seconds) = (
-        done.backup,
-        done.verify,
-        done.restore,
+def _figures(done: Done) -> Table:
+    backup, restored = done.backup.report, done.restore.report.restored
+    checked = sum(one.size for one in done.verify.report.checked)
+    tables = words.count(sum(one.tables for one in restored), "table")
+    rows = words.count(sum(one.rows for one in restored), "row")
+    sizes = f"{words.size(backup.dump_size)} → {words.size(backup.size)} ({words.share(backup.size, backup.dump_size)})"
+    told: tuple[tuple[str, Run[Any], str], ...] = (
+        ("backup", done.backup, f"{sizes}, compressed, encrypted, read back"),
+        ("verify", done.verify, f"{words.size(checked)} read and hashed once more"),
+        ("restore", done.restore, f"{tables}, {rows}, built beside the original"),
     )
-    share = f"{backup.size / backup.dump_size:.0%}" if backup.dump_size else ""
-    checked = sum(one.size for one in verify.checked)
-    rows, tables = (sum(getattr(one, what) for one in restore.restored) for what in ("rows", "tables"))
-    lines = (
-        (
-            "backup",
-            backup_seconds,
-            backup.dump_size,
-            f"{words.size(backup.dump_size)} → {words.size(backup.size)} ({share}), compressed, encrypted, read back",
-        ),
-        ("verify", verify_seconds, checked, f"{words.size(checked)} read and hashed again"),
-        (
-            "restore",
-            restore_seconds,
-            backup.dump_size,
-            f"{words.count(tables, 'table')}, {words.count(rows, 'row')}, built beside the original",
-        ),
+    cells = [(name, words.duration(run.seconds), run.speed, what) for name, run, what in told]
+    return render.table(
+        ("Run", "Took", "Data at", "What"), cells, figures=("Took", "Data at"), whole=("Took", "Data at")
     )
-    cells = [(name, words.duration(seconds), words.rate(size, seconds), what) for name, seconds, size, what in lines]
-    return render.table(("Run", "Time", "Rate", "What"), cells, figures=("Time", "Rate"), whole=("Run", "Time", "Rate"))
 
 
 def farewell(out: Output, place: Path, files: list[tuple[str, Path]], again: str) -> None:
@@ -116,7 +114,7 @@ def farewell(out: Output, place: Path, files: list[tuple[str, Path]], again: str
     program = _short(Path(sys.executable).parent / "dbackup")
     told = [*files, ("the backups", place / FOLDER), ("the program's home", place / HOME)]
     commands = ("list", "show latest", "verify --all", again, "doctor")
-    lines = [f"export DBACKUP_HOME={_short(place / HOME)}", *(f"{program} {one}" for one in commands)]
+    lines = [f'export DBACKUP_HOME="$PWD/{_short(place / HOME)}"', *(f"{program} {one}" for one in commands)]
     out.answer(
         None,
         render.facts((name, _short(path)) for name, path in told),

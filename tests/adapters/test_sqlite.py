@@ -328,7 +328,7 @@ def test_what_only_the_wal_holds_is_in_the_copy_and_the_source_stays_as_it_was(t
 
 
 def test_reading_takes_nobodys_lock_away(tmp_path: Path) -> None:
-    path = make(tmp_path / "shop.db", 10, "wal")
+    path = make(tmp_path / "shop.db", 10)  # in this mode the locks are on the file itself
     with closing(connect(path)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         adapter(path).probe()

@@ -17,7 +17,7 @@ from core.errors import ConfigurationError, DamagedData, TrailingData, Truncated
 from core.streams import Chunk
 from tests.core.chopping import chopped, collected
 
-CHOICES = ["zstd:1", "zstd:3", "zstd:19", "gzip:1", "gzip", "none"]
+CHOICES = ["zstd:1", "zstd:3", "gzip:1", "gzip", "none"]
 FRAMED = ["zstd:1", "zstd:3", "gzip"]
 TOOLS = {"zstd": ("zstd", "-dcq"), "gzip": ("gunzip", "-c")}
 
@@ -41,7 +41,7 @@ def test_what_is_compressed_comes_back_however_it_is_cut_up(choice: str, data: b
     assert collected(chopped(stored, sizes), decompress(compression.algorithm)) == data
 
 
-@pytest.mark.parametrize("choice", FRAMED)
+@pytest.mark.parametrize("choice", [*FRAMED, "zstd:19"])
 @pytest.mark.parametrize("data", [b"", b"a", os.urandom(3 << 20)], ids=["empty", "one byte", "3 MiB"])
 def test_the_standard_tool_reads_what_is_compressed(choice: str, data: bytes) -> None:
     argv = TOOLS[choice.partition(":")[0]]

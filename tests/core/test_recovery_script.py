@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import subprocess
@@ -46,6 +47,17 @@ def plain(path: Path) -> bytes:
     if path.suffix == ".gz":
         return gzip.decompress(data)
     return collected([data], decompress(Algorithm.ZSTD)) if path.suffix == ".zst" else data
+
+
+def test_it_needs_an_old_python_and_one_package() -> None:
+    source = files("core.recovery").joinpath("recover.py").read_text()
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(source, feature_version=(3, 9))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+    assert imported - sys.stdlib_module_names == {"cryptography"}
 
 
 @pytest.mark.parametrize("backup", GOOD, ids=lambda path: path.name)

@@ -173,12 +173,15 @@ def test_a_folder_of_any_name_will_do(tmp_path: Path) -> None:
 
 def test_opening_takes_nobodys_lock_away(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/catalog.db"
-    first = open_database(url)
-    second = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
-    with first.engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    program = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], timeout=0)
+other.execute("PRAGMA locking_mode = EXCLUSIVE")
+other.execute("BEGIN EXCLUSIVE")
+"""
+    with open_database(url).engine.connect() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM backups")
         open_database(url)
-        place = tmp_path / "catalog.db"
-        ran = subprocess.run([sys.executable, "-c", second, place], capture_output=True, text=True, check=False)
-        connection.rollback()
+        arguments = [sys.executable, "-c", program, str(tmp_path / "catalog.db")]
+        ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert "database is locked" in ran.stderr

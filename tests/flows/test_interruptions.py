@@ -17,6 +17,7 @@ from tests.flows.shop import children, files_below, job
 from tests.flows.test_backup import fill
 from tests.servers.postgresql import Server
 
+COMMAND = Path(sys.executable).with_name("dbackup")
 SECONDS = 60
 SLOW = "zstd:19"  # a few MB/s: the dump is held up by its own compression, in the midst of its data
 
@@ -34,7 +35,7 @@ def running(server: Server, storage: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A backup by the command, stopped at a moment when part of the dump is stored."""
     fill(server, "shop", 600_000)
     arguments = ["backup", server.url("shop"), "--to", str(storage), "--compression", SLOW]
-    with subprocess.Popen([sys.executable, "-m", "cli.main", *arguments], stderr=subprocess.PIPE) as process:
+    with subprocess.Popen([COMMAND, *arguments], stderr=subprocess.PIPE) as process:
         try:
             until(lambda: spooled(storage) or process.poll() is not None, "the first bytes of the dump")
             assert process.poll() is None, process.stderr and process.stderr.read()

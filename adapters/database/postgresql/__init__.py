@@ -1,4 +1,4 @@
-"""PostgreSQL 12 and newer."""
+"""PostgreSQL 13 and newer."""
 
 from adapters.database.postgresql.adapter import PostgreSQL
 from adapters.database.postgresql.config import PostgreSQLConfig
