@@ -10,7 +10,9 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -35,6 +37,8 @@ def main() -> None:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         _configure(auth, url)
+        # uvicorn raises the signal that ended it once more; without a handler the address would stay behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         server = _server()
         threading.Thread(target=_watch, args=(server, home, f"{url}/api", auth), daemon=True).start()
         try:

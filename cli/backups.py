@@ -49,11 +49,17 @@ def list_(
 def _listed(rows: list[Row]) -> RenderableType:
     from cli import render
 
-    columns = ["Backup", "Job", "Source", "When", "Size", "Encrypted", "Where", "Remarks"]
+    columns = ["Backup", "Job", "Source", "When", "Size", "Profile", "Where", "Remarks"]
     cells = [_cells(row) for row in rows]
-    if not any(line[-1] for line in cells):
-        columns, cells = columns[:-1], [line[:-1] for line in cells]
-    return render.table(columns, cells, figures=("Size",), whole=("Backup", "When", "Size"))
+    needless = {
+        "Source": all(row.source in ("", row.job) for row in rows),
+        "Remarks": not any(line[-1] for line in cells),
+    }
+    kept = [number for number, name in enumerate(columns) if not needless.get(name)]
+    lines = [[line[number] for number in kept] for line in cells]
+    return render.table(
+        [columns[number] for number in kept], lines, figures=("Size",), whole=("Backup", "When", "Size")
+    )
 
 
 def _cells(row: Row) -> list[str | Text]:
@@ -67,7 +73,7 @@ def _cells(row: Row) -> list[str | Text]:
         row.source,
         words.moment(row.started_at) if row.started_at else "",
         words.size(row.size),
-        row.profile or ("" if row.problem else "no"),
+        row.profile or ("" if row.problem else Text("none", "dim")),
         ", ".join(row.storages),
         Text(remarks, "red" if row.problem else "yellow" if row.missing else ""),
     ]

@@ -12,19 +12,19 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
 from cli.output import Output
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 P = ParamSpec("P")
 
 LOG_LEVEL = "DBACKUP_LOG_LEVEL"
-_PREFECT_CONSOLE = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"  # of Prefect's terminal only: its API gets every line
+_PREFECT_TERMINALS = (  # only its terminal handlers: its API still gets every line
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL",
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL",
+)
 _SIGNS = {"WARNING": ("!", "yellow"), "ERROR": ("✗", "red"), "CRITICAL": ("✗", "red")}
 
 _COMMON = {
@@ -43,7 +43,7 @@ def command(
         @functools.wraps(function)
         def call(*, as_json: bool, verbose: bool, debug: bool, **options: Any) -> None:
             out = Output(as_json=as_json)
-            listen(out.notes, verbose=verbose, debug=debug)
+            listen(out, verbose=verbose, debug=debug)
             function(out, **options)  # type: ignore[call-arg]
 
         signature = _with_common_options(function)
@@ -71,7 +71,7 @@ def is_debugging() -> bool:
     return os.environ.get(LOG_LEVEL, "").lower() == "debug"
 
 
-def listen(console: Console, *, verbose: bool = False, debug: bool = False) -> None:
+def listen(out: Output, *, verbose: bool = False, debug: bool = False) -> None:
     """Show log lines: warnings, or all with ``verbose``. Libraries are quiet unless it is ``debug``.
 
     Call it before anything imports Prefect.
@@ -82,23 +82,32 @@ def listen(console: Console, *, verbose: bool = False, debug: bool = False) -> N
     if debug:
         os.environ[LOG_LEVEL] = "debug"
     if not is_debugging():
-        os.environ.setdefault(_PREFECT_CONSOLE, "CRITICAL")
-        warnings.simplefilter("ignore")
+        _quieten_libraries()
     current = settings()
-    wanted = "info" if verbose else current.log_level if "log_level" in current.model_fields_set else "warning"
-    configure("debug" if is_debugging() else "info", to_terminal=False)
-    lines = Lines(console)
-    lines.setLevel("DEBUG" if is_debugging() else wanted.upper())
-    logging.getLogger(NAME).addHandler(lines)
+    chosen = current.log_level if is_debugging() or "log_level" in current.model_fields_set else None
+    configure(chosen or "info", to_terminal=False)
+    logging.getLogger(NAME).addHandler(Lines(out, "info" if verbose and not is_debugging() else chosen))
+
+
+def _quieten_libraries() -> None:
+    warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())
+    for variable in _PREFECT_TERMINALS:
+        os.environ.setdefault(variable, "CRITICAL")
 
 
 class Lines(logging.Handler):
-    """Log lines on a console that may be drawing progress bars at the same time."""
+    """Log lines among the notes, where progress bars may be drawn at the same time.
 
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    Without a level only warnings are shown: an error is told when the command ends, in words for people.
+    """
+
+    def __init__(self, out: Output, level: str | None) -> None:
+        super().__init__((level or "warning").upper())
+        self._out = out
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s" if level else "%(message)s", "%H:%M:%S"))
+        if level is None:
+            self.addFilter(lambda record: record.levelno <= logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
@@ -107,4 +116,4 @@ class Lines(logging.Handler):
         from cli.render import problem
 
         sign = Text(*_SIGNS.get(record.levelname, ("·", "dim")))
-        self._console.print(problem(self.format(record), "", sign))
+        self._out.note(problem(self.format(record), "", sign))

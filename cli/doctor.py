@@ -10,6 +10,8 @@ from cli.command import command
 from cli.output import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import RenderableType
 
     from actions.doctor import Finding
@@ -26,17 +28,21 @@ def doctor(out: Output) -> None:
     from actions.door import LOCAL_ADMINISTRATOR
     from cli import words
 
-    found = []
-    with out.waiting("examining"):
-        for finding in examine(LOCAL_ADMINISTRATOR):
-            found.append(finding)
-            if not out.as_json:
-                out.answer(None, _line(finding))
+    found, findings = [], examine(LOCAL_ADMINISTRATOR)
+    while (finding := _next(out, findings)) is not None:
+        found.append(finding)
+        if not out.as_json:
+            out.answer(None, _line(finding))
     bad = sum(not one.good for one in found)
     verdict = "all is well" if not bad else f"{words.count(bad, 'line')} to look after"
     out.answer({"good": not bad, "findings": found}, "", verdict)
     if bad:
         raise typer.Exit(1)
+
+
+def _next(out: Output, findings: Iterator[Finding]) -> Finding | None:
+    with out.waiting("examining"):
+        return next(findings, None)
 
 
 def _line(finding: Finding) -> RenderableType:

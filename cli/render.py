@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -66,7 +66,8 @@ def table(
     """A plain table. ``figures`` are columns aligned to the right, ``whole`` columns that are never folded."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), collapse_padding=True)
     for name in columns:
-        made.add_column(name, justify="right" if name in figures else "left", overflow="fold", no_wrap=name in whole)
+        justify: JustifyMethod = "right" if name in figures else "left"
+        made.add_column(name, justify=justify, overflow="fold", no_wrap=name in whole, min_width=len(name))
     for row in rows:
         made.add_row(*row)
     return made

@@ -17,6 +17,8 @@ from cli.specs import compression as parsed
 from cli.specs import names, specified
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from core.jobs import JobSpec
     from core.reports import BackupReport
 
@@ -91,13 +93,21 @@ def backup(  # noqa: PLR0913 - the parameters of a command are its options
 def _back_up(out: Output, spec: JobSpec, typed: Sequence[str]) -> None:
     from actions import runs
     from actions.door import LOCAL_ADMINISTRATOR
+
+    _run(out, lambda: runs.back_up(LOCAL_ADMINISTRATOR, spec), lambda report: _told(report, spec, typed))
+
+
+def _told(report: BackupReport, spec: JobSpec, typed: Sequence[str]) -> RenderableType:
+    """The result of a backup, and how to restore it."""
+    from rich.console import Group
+
     from cli import render
 
-    report = _run(out, lambda: runs.back_up(LOCAL_ADMINISTRATOR, spec), render.backup)
-    if out.as_json:
-        return
+    if not any(copy.complete for copy in report.copies):
+        return render.backup(report)
     encrypted = f"encrypted with profile {spec.profile}" if spec.profile else "not encrypted; add --profile NAME"
-    out.answer(None, render.note(f"  {encrypted}"), render.note(f"  restore it:  {_way_back(report, spec, typed)}"))
+    way_back = f"restore it: {_way_back(report, spec, typed)}"
+    return Group(render.backup(report), render.note(f"  {encrypted}"), render.note(f"  {way_back}"))
 
 
 def _way_back(report: BackupReport, spec: JobSpec, typed: Sequence[str]) -> str:

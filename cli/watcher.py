@@ -32,8 +32,11 @@ def progress(console: Console) -> Iterator[Bars]:
     """Within this context the steps of a run are drawn, if the console is a terminal; they are measured anyway."""
     with _lines(console) as drawn:
         bars = Bars(drawn)
-        with watched_by(bars):
-            yield bars
+        try:
+            with watched_by(bars):
+                yield bars
+        finally:
+            bars.end()
 
 
 def _lines(console: Console) -> Progress:
@@ -117,8 +120,8 @@ class Bars:
 
     def started(self, step: str, total: int | None) -> None:
         """Add a line; a step that is tried again begins its line anew."""
+        self.end()
         with self._lock:
-            self._end_of_preparing()
             known = self._steps.get(step)
             if known and known.running:
                 known.running += 1
@@ -161,7 +164,9 @@ class Bars:
     def _line(self, name: str, total: int) -> TaskID:
         return self._drawn.add_task(name, total=total or None, done=0, beyond=False, good=None)
 
-    def _end_of_preparing(self) -> None:
-        if self._preparing is not None:
-            self._drawn.remove_task(self._preparing)
-            self._preparing = None
+    def end(self) -> None:
+        """Remove the line that says that nothing has begun yet."""
+        with self._lock:
+            if self._preparing is not None:
+                self._drawn.remove_task(self._preparing)
+                self._preparing = None

@@ -50,11 +50,12 @@ def _end_server(folder: Path) -> None:
     process = json.loads(address.read_text())["pid"]
     os.kill(process, signal.SIGTERM)
     deadline = time.monotonic() + 20
-    while address.exists() or _alive(process):
+    while _alive(process):
         if time.monotonic() > deadline:
             os.kill(process, signal.SIGKILL)
-            break
+            pytest.fail("the embedded server did not end when it was asked to")
         time.sleep(0.05)
+    assert not address.exists()
 
 
 def _alive(process: int) -> bool:

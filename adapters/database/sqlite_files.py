@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -47,8 +47,8 @@ def connect(path: Path, access: str, *, patience: float = 0.0) -> sqlite3.Connec
 
 def connect_source(path: Path) -> sqlite3.Connection:
     """A connection that can read and change nothing. Raises ConnectionError when there is no database to read."""
-    _require_file(path)
     with translated(path, ConnectionError):
+        _require_file(path)
         connection = connect(path, READ_SETTLED if _is_settled(path) else READ, patience=PATIENCE)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -60,7 +60,9 @@ def connect_source(path: Path) -> sqlite3.Connection:
 
 def _require_file(path: Path) -> None:
     if not os.path.lexists(path):
-        raise ConnectionError(f"there is no file {path}", hint="look at the path", permanent=True)
+        raise ConnectionError(
+            f"there is no file {path}", hint="look at the path, and who may enter its folders", permanent=True
+        )
     if not path.is_file():
         raise ConnectionError(f"{path} is not a file", hint="name the database file itself", permanent=True)
     if not path.stat().st_size:
@@ -81,7 +83,10 @@ def leftover(path: Path, suffix: str) -> Path:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a journal comes and goes with each transaction of others
+        return 0
 
 
 def size_of(connection: sqlite3.Connection) -> int:
@@ -112,53 +117,78 @@ def _rows(connection: sqlite3.Connection, table: str) -> int:
 
 def proven(path: Path, failure: type[DBackupError]) -> tuple[Contents, int]:
     """What a finished file holds, and its size in bytes. Raises ``failure`` unless every page of it is sound."""
-    connection = connect(path, READ_SETTLED)
-    try:
-        with translated(path, failure):
-            connection.execute("PRAGMA temp_store = MEMORY")  # no page of it reaches a folder of temporary files
-            return interruptible(connection, lambda: _proven(connection, path, failure))
-    finally:
-        connection.close()
+    return interruptible(lambda watch: _proven(path, failure, watch))
 
 
-def _proven(connection: sqlite3.Connection, path: Path, failure: type[DBackupError]) -> tuple[Contents, int]:
+def _proven(path: Path, failure: type[DBackupError], watch: Watch) -> tuple[Contents, int]:
+    with translated(path, failure), closing(connect(path, READ_SETTLED)) as connection:
+        watch.over(connection)
+        connection.execute("PRAGMA temp_store = MEMORY")  # no page of it reaches a folder of temporary files
+        _require_sound(connection, failure)
+        return counted(connection), _whole_size(connection, path, failure)
+
+
+def _require_sound(connection: sqlite3.Connection, failure: type[DBackupError]) -> None:
     complaints = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
     if complaints != ["ok"]:
         raise failure(
             f"the database is damaged: {'; '.join(complaints)}",
             hint="recover it with the sqlite3 program (.recover), or restore an earlier backup",
         )
-    size = size_of(connection)
-    if size != path.stat().st_size or not size:
-        raise failure(
-            f"the file has {path.stat().st_size:,} bytes, and its pages {size:,}",
-            hint="look at the disk, and try again",
-        )
-    return counted(connection), size
 
 
-def interruptible(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
-    """Do a long piece of work beside this thread, so that a signal is heard here at once and ends it there."""
-    unwanted = Event()
-    connection.set_progress_handler(unwanted.is_set, _INSTRUCTIONS)
+def _whole_size(connection: sqlite3.Connection, path: Path, failure: type[DBackupError]) -> int:
+    size, pages = path.stat().st_size, size_of(connection)
+    if size != pages or not size:
+        raise failure(f"the file has {size:,} bytes, and its pages {pages:,}", hint="look at the disk, and try again")
+    return size
+
+
+class Watch:
+    """Ends the queries of a connection from another thread."""
+
+    def __init__(self) -> None:
+        self._ended = Event()
+        self._connection: sqlite3.Connection | None = None
+
+    def over(self, connection: sqlite3.Connection) -> None:
+        """Watch over this connection from now on."""
+        self._connection = connection
+        connection.set_progress_handler(self._ended.is_set, _INSTRUCTIONS)
+
+    def end(self) -> None:
+        """End the query that is running, and every later one."""
+        self._ended.set()
+        if self._connection is not None:
+            with suppress(sqlite3.ProgrammingError):  # closed meanwhile
+                self._connection.interrupt()
+
+
+def interruptible(work: Callable[[Watch], T]) -> T:
+    """Do a long piece of work beside this thread, so that a signal is heard here at once and ends it there.
+
+    The work opens and closes its own connection. A signal may take this thread away while the other still runs, and
+    a connection that is closed under a running query brings the whole process down.
+    """
+    watch = Watch()
     with ThreadPoolExecutor(max_workers=1) as pool:
-        result = pool.submit(work)
         try:
-            return result.result()
+            return pool.submit(work, watch).result()
         except BaseException:
-            unwanted.set()
-            connection.interrupt()
+            watch.end()
             raise
 
 
 @contextmanager
 def translated(path: Path, failure: type[DBackupError]) -> Iterator[None]:
-    """Turn what SQLite raises into ``failure``, said to people."""
+    """Turn what SQLite and the system raise into ``failure``, said to people."""
     try:
         yield
     except sqlite3.Error as error:
         message, hint = _explained(error, path)
         raise failure(message, hint=hint, permanent=not is_busy(error)) from error
+    except OSError as error:
+        raise failure(f"{path}: {error.strerror}", hint="look at the rights to the file", permanent=True) from error
 
 
 def is_busy(error: sqlite3.Error) -> bool:

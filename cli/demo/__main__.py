@@ -31,7 +31,7 @@ def _demonstrate(out: Output, place: Path) -> None:
     source = os.environ.get(VARIABLE, "").strip()
     _make_empty(place)
     _settle_in(place)
-    listen(out.notes)
+    listen(out)
     if source:
         from cli.demo import server
 

@@ -42,7 +42,7 @@ _BROKEN = {
         SELECT count(*) FROM copy.order_lines WHERE order_id NOT IN (SELECT id FROM copy.orders)""",
     "gaps between orders": "SELECT max(id) - count(*) FROM copy.orders",
     "differences in the schema": """
-        SELECT count(*) FROM 
+        SELECT count(*) FROM
             (SELECT name, sql FROM main.sqlite_master EXCEPT SELECT name, sql FROM copy.sqlite_master)""",
 }
 

@@ -104,9 +104,8 @@ def _figures(done: Done) -> Table:
         ("restore", done.restore, f"{tables}, {rows}, built beside the original"),
     )
     cells = [(name, words.duration(run.seconds), run.speed, what) for name, run, what in told]
-    return render.table(
-        ("Run", "Took", "Data at", "What"), cells, figures=("Took", "Data at"), whole=("Took", "Data at")
-    )
+    figures = ("Took", "Data at")
+    return render.table(("Run", *figures, "What"), cells, figures=figures, whole=figures)
 
 
 def farewell(out: Output, place: Path, files: list[tuple[str, Path]], again: str) -> None:

@@ -496,7 +496,7 @@ def test_a_signal_ends_a_long_check_at_once() -> None:
     class Cancelled(BaseException):
         """What a handler raises."""
 
-    begun = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def cancel(*_: object) -> None:
         raise Cancelled
@@ -505,14 +505,22 @@ def test_a_signal_ends_a_long_check_at_once() -> None:
         begun.wait()
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
+    def endless(watch: sqlite_files.Watch) -> None:
+        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+            watch.over(connection)
+            connection.create_function("begun", 0, begun.set)
+            query = "WITH RECURSIVE n(i) AS (SELECT begun() UNION ALL SELECT 1 FROM n) SELECT max(i) FROM n"
+            with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+                connection.execute(query).fetchone()
+            ended.set()
+
     previous = signal.signal(signal.SIGUSR1, cancel)
     killer = threading.Thread(target=raise_signal)
     killer.start()
     try:
-        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection, pytest.raises(Cancelled):
-            connection.create_function("begun", 0, begun.set)
-            endless = "WITH RECURSIVE n(i) AS (SELECT begun() UNION ALL SELECT 1 FROM n) SELECT max(i) FROM n"
-            sqlite_files.interruptible(connection, lambda: connection.execute(endless).fetchone())
+        with pytest.raises(Cancelled):
+            sqlite_files.interruptible(endless)
+        assert ended.wait(30)
     finally:
         killer.join()
         signal.signal(signal.SIGUSR1, previous)
@@ -551,6 +559,19 @@ def test_a_file_of_somebody_else_is_said_to_be_one(tmp_path: Path) -> None:
     finally:
         shared.unlink()
     assert "65534" in failure.value.hint
+
+
+def test_a_link_to_where_one_may_not_go_is_said_to_be_one(tmp_path: Path) -> None:
+    make(tmp_path / "real.db", 1)
+    tmp_path.chmod(0o700)
+    link = Path("/tmp") / f"dbackup-link-{os.getpid()}.db"
+    link.symlink_to(tmp_path / "real.db")
+    try:
+        with as_nobody(), pytest.raises(ConnectionError) as failure:
+            adapter(link).probe()
+    finally:
+        link.unlink()
+    assert failure.value.hint
 
 
 # --- the restore ---

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,18 +15,10 @@ from flows.backup import backup
 from tests.flows.shop import children, files_below, job
 from tests.flows.test_backup import fill
 from tests.servers.postgresql import Server
+from tests.waiting import SECONDS, until
 
 COMMAND = Path(sys.executable).with_name("dbackup")
-SECONDS = 60
 SLOW = "zstd:19"  # a few MB/s: the dump is held up by its own compression, in the midst of its data
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {SECONDS} seconds for {what}")
-        time.sleep(0.02)
 
 
 @contextmanager

