@@ -90,12 +90,13 @@ def set_lock(who: Identity, reference: str, at: Address, *, locked: bool) -> tup
 
 @action(Permission.BACKUPS_WRITE)
 def rebuild_catalog(who: Identity, destinations: Sequence[Address]) -> tuple[int, list[str]]:
-    """Forget the catalog and read it anew from the destinations; gives how many copies were found, and problems.
+    """Read these destinations anew into the catalog; gives how many copies were found, and problems.
 
-    Nothing is forgotten when one of the destinations cannot be listed.
+    Nothing is forgotten when one of them cannot be listed, and what lies elsewhere stays known.
     """
     found = {name: list(stored.backups(storage)) for storage, name in map(_opened, destinations)}
-    catalog().clear()
+    for name in found:
+        catalog().forget_storage(name)
     copies, problems = 0, list[str]()
     for name, one in ((name, one) for name, backups in found.items() for one in backups):
         if isinstance(one, StoredBackup):

@@ -36,7 +36,7 @@ Order = dict[str, Any]
 def dump(order: Order) -> dict[str, int]:
     """The pipeline alone: one database, compressed, sealed and hashed, into a spool, which is kept as ``output``."""
     plan = backups.plan(_job(order), _source(order), KEY, "python")
-    item = next(backups.items(plan))
+    item = next(backups.items(plan, Path(order["output"]).parent))
     output = Path(order["output"])
     with Spool(output.with_suffix(".spool")) as spool:
         with _measured(order):

@@ -78,7 +78,7 @@ class Output:
 def _print(console: Console, what: RenderableType) -> None:
     """Print, and elsewhere than on a terminal without the blanks that fill up columns."""
     if console.is_terminal:
-        console.print(what)
+        console.print(what, soft_wrap=bool(getattr(what, "no_wrap", False)))
         return
     with console.capture() as captured:
         console.print(what)

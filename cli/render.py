@@ -51,6 +51,11 @@ def warning(text: str) -> RenderableType:
     return problem(text, "", DOUBTFUL)
 
 
+def command(text: str) -> Text:
+    """A command line to copy: however long, it is one line."""
+    return Text(f"  {text}", "cyan", no_wrap=True)
+
+
 def done(text: str) -> RenderableType:
     """One line that says that something was done."""
     return Text.assemble(GOOD, " ", text)

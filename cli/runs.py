@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -97,17 +97,15 @@ def _back_up(out: Output, spec: JobSpec, typed: Sequence[str]) -> None:
     _run(out, lambda: runs.back_up(LOCAL_ADMINISTRATOR, spec), lambda report: _told(report, spec, typed))
 
 
-def _told(report: BackupReport, spec: JobSpec, typed: Sequence[str]) -> RenderableType:
+def _told(report: BackupReport, spec: JobSpec, typed: Sequence[str]) -> list[RenderableType]:
     """The result of a backup, and how to restore it."""
-    from rich.console import Group
-
     from cli import render
 
     if not any(copy.complete for copy in report.copies):
-        return render.backup(report)
+        return [render.backup(report)]
     encrypted = f"encrypted with profile {spec.profile}" if spec.profile else "not encrypted; add --profile NAME"
-    way_back = f"restore it: {_way_back(report, spec, typed)}"
-    return Group(render.backup(report), render.note(f"  {encrypted}"), render.note(f"  {way_back}"))
+    way_back = render.command(_way_back(report, spec, typed))
+    return [render.backup(report), render.note(f"  {encrypted}"), render.note("  restore it with:"), way_back]
 
 
 def _way_back(report: BackupReport, spec: JobSpec, typed: Sequence[str]) -> str:
@@ -149,7 +147,7 @@ def verify(
     if backup and not at:
         raise WrongUsage("where the backup lies is missing", hint="name the destination with --at DEST")
     wish = specified(IntegritySpec, storages=tuple(map(addresses.storage, at or ())), backup=backup)
-    _run(out, lambda: runs.verify(LOCAL_ADMINISTRATOR, wish), render.integrity)
+    _run(out, lambda: runs.verify(LOCAL_ADMINISTRATOR, wish), lambda report: [render.integrity(report)])
 
 
 @command(app)
@@ -196,10 +194,10 @@ def restore(  # noqa: PLR0913 - the parameters of a command are its options
         owner=not no_owner,
         accept_tampered=accept_tampered,
     )
-    _run(out, lambda: runs.restore(LOCAL_ADMINISTRATOR, wish), render.restore)
+    _run(out, lambda: runs.restore(LOCAL_ADMINISTRATOR, wish), lambda report: [render.restore(report)])
 
 
-def _run(out: Output, run: Callable[[], R], show: Callable[[R], Any]) -> R:
+def _run(out: Output, run: Callable[[], R], show: Callable[[R], Iterable[RenderableType]]) -> None:
     """Run with progress bars, and show the report, also that of a run that failed. Raises what the run raises."""
     from cli.watcher import progress
     from core.errors import RunFailed
@@ -209,7 +207,6 @@ def _run(out: Output, run: Callable[[], R], show: Callable[[R], Any]) -> R:
             report = run()
     except RunFailed as error:
         if error.report is not None and not out.as_json:
-            out.answer(None, show(error.report))
+            out.answer(None, *show(error.report))
         raise
-    out.answer(report, show(report))
-    return report
+    out.answer(report, *show(report))

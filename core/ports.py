@@ -76,7 +76,8 @@ class DatabaseInfo:
 class DumpOptions:
     """What part of a database to dump. Empty filters mean everything.
 
-    Tables with at most ``exact_rows`` estimated rows are counted exactly, larger ones are estimated.
+    Tables with at most ``exact_rows`` estimated rows are counted exactly, larger ones are estimated. ``scratch`` is
+    the run's private folder, for an engine that cannot do without a file.
     """
 
     schemas: tuple[str, ...] = ()
@@ -84,6 +85,7 @@ class DumpOptions:
     tables: tuple[str, ...] = ()
     exclude_tables: tuple[str, ...] = ()
     exact_rows: int = 1_000_000
+    scratch: Path | None = None
 
 
 class Dump(Protocol):

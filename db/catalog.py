@@ -131,11 +131,11 @@ class Catalog:
             rows = session.scalars(query.order_by(VerificationRow.moment.desc(), VerificationRow.number.desc()))
             return [Verification(row.storage, row.moment, row.method, row.passed, row.detail) for row in rows]
 
-    def clear(self) -> None:
-        """Forget every backup, before the destinations are read anew. The results of checks stay."""
+    def forget_storage(self, storage: str) -> None:
+        """Forget every copy on one storage, before it is read anew. The results of checks stay."""
         with self._database.session() as session:
-            session.execute(delete(LocationRow))
-            session.execute(delete(BackupRow))
+            session.execute(delete(LocationRow).where(LocationRow.storage == storage))
+            session.execute(delete(BackupRow).where(~BackupRow.locations.any()))
 
 
 def _put(session: Session, table: type[Table], values: Mapping[str, object]) -> None:

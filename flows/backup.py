@@ -45,9 +45,9 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
     """Back up what the job asks for. Raises RunFailed, with the report, unless all of it is safe everywhere."""
     with recorded("backup", job.name or job.source.shown) as execution:
         prepared = steps.initialize(job, trigger)
-        with steps.spools(prepared.spools) as folder, _under_way(prepared) as attempts:
-            for item in backups.items(prepared.plan):
-                attempts.append(_begin(prepared, item, folder))
+        with steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
+            for item in backups.items(prepared.plan, scratch):
+                attempts.append(_begin(prepared, item, spools))
                 attempts[-1].dumped = _dump(prepared.plan, attempts[-1])
                 _let_go(attempts)
             report = _settle(prepared, attempts)

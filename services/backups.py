@@ -6,9 +6,10 @@ Every function does one of these and knows nothing of the order they come in, of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Literal
 
 from core import naming
@@ -116,10 +117,11 @@ def _least(plan: Plan) -> int:
     return total // 10 if plan.spec.compression.suffix else total // 2
 
 
-def items(plan: Plan) -> Iterator[Item]:
+def items(plan: Plan, scratch: Path) -> Iterator[Item]:
     """What is to be dumped, one after the other; the server's globals come last."""
+    options = replace(plan.spec.dump_options, scratch=scratch)
     for info in plan.databases:
-        dump = plan.source.dump(info.name, plan.spec.dump_options)
+        dump = plan.source.dump(info.name, options)
         yield Item(info.name, "database", dump, _object_name(plan, info.name, dump), info.size)
     if shared := plan.source.dump_globals():
         name = naming.globals_name(plan.spec.compression.suffix, encrypted=plan.key is not None)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from core.settings import settings
 from db.catalog import Catalog
 from db.executions import Executions
 from db.session import Database, open_database
-
-from core.settings import settings
 
 
 @lru_cache(maxsize=1)

@@ -88,12 +88,17 @@ def _spools_beside(destinations: Sequence[Destination]) -> Path | None:
 
 
 @contextmanager
-def spools(folder: Path) -> Iterator[Path]:
-    """The run's folder for its spools; what dead runs have left beside it is removed first."""
-    for run_id in sweep(folder.parent):
+def folders(prepared: Prepared) -> Iterator[tuple[Path, Path]]:
+    """The run's folder for its spools, and one on this machine for what an engine must write in clear.
+
+    What dead runs have left beside them is removed first.
+    """
+    parents = {prepared.spools.parent: None, settings().runs: None}
+    for run_id in (run_id for parent in parents for run_id in sweep(parent)):
         log.warning("removed what a dead run had left", run=run_id)
-    with workspace(folder.parent, folder.name) as made:
-        yield made
+    with ExitStack() as stack:
+        made = [stack.enter_context(workspace(parent, prepared.spools.name)) for parent in parents]
+        yield made[0], made[-1]
 
 
 @step("dump", "dump {item.label}")

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from adapters import folders
 from adapters.database import sqlite_files as files
 from adapters.database.sqlite_restore import SQLiteRestoration, check_target
+from adapters.database.tools import Tool
 from adapters.file_urls import path_of
 from core.errors import AdapterError, ConfigurationError, DumpError, StorageFull
 from core.manifest import Contents
@@ -51,7 +52,10 @@ class SQLiteConfig(BaseModel):
 
 
 class SQLite:
-    """One SQLite file. ``scratch`` is a private folder for the copy; without one, a new one is made for each dump."""
+    """One SQLite file. ``scratch`` is a private folder for the copy, where a dump's options name none.
+
+    Without either, a new one is made for each dump.
+    """
 
     engine: ClassVar[str] = "sqlite"
     label: ClassVar[str] = "SQLite"
@@ -62,6 +66,11 @@ class SQLite:
     def __init__(self, config: SQLiteConfig, *, scratch: Path | None = None) -> None:
         self._path = config.path
         self._scratch = scratch
+
+    @classmethod
+    def tools(cls) -> list[Tool]:
+        """SQLite is part of Python; there is nothing to install."""
+        return [Tool(found=True, fact=TOOL)]
 
     def describe(self) -> str:
         """The file's path."""
@@ -98,7 +107,7 @@ class SQLite:
                 "a SQLite backup is a copy of the whole file, without a choice of schemas or tables",
                 hint="remove the filters from the job",
             )
-        return SQLiteDump(self._path, database, self._scratch)
+        return SQLiteDump(self._path, database, options.scratch or self._scratch)
 
     def dump_globals(self) -> None:
         """None: nothing lies outside the file."""

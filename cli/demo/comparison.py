@@ -49,8 +49,8 @@ _BROKEN = {
 
 def compare(original: Path, restored: Path, counted: Mapping[str, int]) -> list[Compared]:
     """Compare every row of every table. Raises ComparisonFailed that says what differs."""
-    with closing(sqlite3.connect(f"{path_url('file', original)}?mode=ro", uri=True)) as both:
-        both.execute("ATTACH ? AS copy", (f"{path_url('file', restored)}?mode=ro",))
+    with closing(sqlite3.connect(f"{path_url('file', original)}?mode=rw", uri=True)) as both:
+        both.execute("ATTACH ? AS copy", (f"{path_url('file', restored)}?mode=rw",))
         compared = [_compared(both, table, counted.get(table, -1)) for table in TABLES]
         wrong = [*(f"{one.table} differs" for one in compared if not one.good), *_broken(both)]
     if wrong:

@@ -119,7 +119,7 @@ def farewell(out: Output, place: Path, files: list[tuple[str, Path]], again: str
         render.facts((name, _short(path)) for name, path in told),
         "",
         Text("Try next:", "bold"),
-        *(Text(f"  {line}", "cyan") for line in lines),
+        *map(render.command, lines),
     )
 
 

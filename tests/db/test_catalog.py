@@ -130,12 +130,22 @@ def test_checks_are_kept_newest_first_and_outlive_a_rebuild(catalog: Catalog) ->
     one = record(catalog, manifest(1))
     catalog.verified(one, storage="disk", method="read back", passed=True)
     catalog.verified(one, storage="attic", method="size only", passed=False, detail="too short")
-    catalog.clear()
+    catalog.forget_storage("disk")
     assert ids(catalog) == []
     newest, oldest = catalog.verifications(one)
     assert (newest.storage, newest.method, newest.passed, newest.detail) == ("attic", "size only", False, "too short")
     assert oldest.passed
     assert newest.moment.tzinfo is UTC
+
+
+def test_forgetting_one_storage_leaves_what_lies_elsewhere(catalog: Catalog) -> None:
+    both, only_here = manifest(1), manifest(2)
+    record(catalog, both, "disk")
+    record(catalog, both, "attic")
+    record(catalog, only_here, "disk")
+    catalog.forget_storage("disk")
+    assert ids(catalog) == [both.backup_id]
+    assert catalog.find(both.backup_id).storages == ("attic",)
 
 
 def test_many_may_record_at_once(catalog: Catalog) -> None:
