@@ -36,7 +36,8 @@ def _address(text: str, scheme: str, examples: str) -> Address:
         raise WrongUsage(
             f"{_shown(text)} is neither a saved name nor a URL nor a path", hint=f"write a name, or {examples}"
         )
-    return Address(path_url(scheme, Path(text).expanduser()))
+    path = Path(text).expanduser() if text.startswith("~/") else Path(text)
+    return Address(path_url(scheme, path))
 
 
 def _shown(text: str) -> str:

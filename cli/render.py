@@ -116,7 +116,7 @@ def _file(file: ManifestFile) -> list[str | Text]:
 
 def contents(file: ManifestFile) -> str:
     """What is in one object of a backup, as far as its manifest says."""
-    if file.contents is None:
+    if file.contents is None or file.kind == "globals":
         return ""
     rows = words.count(sum(file.contents.rows.values()), "row")
     about = "about " if file.contents.estimated else ""

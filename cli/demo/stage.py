@@ -61,23 +61,24 @@ def prepare(out: Output, place: Path, source: str, url: str) -> None:
 def back_up(out: Output, source: str) -> Run[BackupReport]:
     """Back up, compressed and encrypted."""
     job = JobSpec(source=Address(source), destinations=(Address(STORAGE),), profile=PROFILE, exact_rows=_COUNT_ALL)
-    return _measured(out, "dump", lambda: runs.back_up(LOCAL_ADMINISTRATOR, job))
+    return _measured(out, "backing up", "dump", lambda: runs.back_up(LOCAL_ADMINISTRATOR, job))
 
 
 def verify(out: Output, backup_id: str) -> Run[IntegrityReport]:
     """Read every stored byte back."""
     wish = IntegritySpec(storages=(Address(STORAGE),), backup=backup_id)
-    return _measured(out, "verify", lambda: runs.verify(LOCAL_ADMINISTRATOR, wish))
+    return _measured(out, "verifying", "verify", lambda: runs.verify(LOCAL_ADMINISTRATOR, wish))
 
 
 def restore(out: Output, backup_id: str, target: str, rename: str | None = None) -> Run[RestoreReport]:
     """Restore beside the original."""
     wish = RestoreSpec(backup=backup_id, storage=Address(STORAGE), target=Address(target), rename=rename)
-    return _measured(out, "restore", lambda: runs.restore(LOCAL_ADMINISTRATOR, wish))
+    return _measured(out, "restoring", "restore", lambda: runs.restore(LOCAL_ADMINISTRATOR, wish))
 
 
-def _measured(out: Output, step: str, run: Callable[[], R]) -> Run[R]:
+def _measured(out: Output, heading: str, step: str, run: Callable[[], R]) -> Run[R]:
     """Run, and take the speed of the step in which the bytes are moved."""
+    out.note(Text(heading, "bold"))
     begun = time.monotonic()
     with progress(out.notes) as bars:
         report = run()

@@ -6,11 +6,15 @@ import json
 import stat
 import subprocess
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from actions import keys
 from actions.door import LOCAL_ADMINISTRATOR
+from blocks.api import prefect_api
 from core.container import read_header
 from core.errors import AdapterError, ConfigurationError, ConnectionError, RunFailed, StorageError, ToolMissing
 from core.manifest import Manifest
@@ -21,6 +25,7 @@ from services.records import catalog, executions
 from tests.disks import read_only, small_disk
 from tests.flows.shop import files_below, job
 from tests.servers.postgresql import Server
+from tests.waiting import until
 
 
 def failed(error: pytest.ExceptionInfo[RunFailed]) -> BackupReport:
@@ -251,3 +256,19 @@ def test_an_unnamed_job_keeps_its_folder_and_two_sources_never_share_one(shop: P
 def test_the_json_of_a_report_can_be_read_back(shop: Path, tmp_path: Path) -> None:
     report = backup(job(shop, tmp_path / "backups"))
     assert BackupReport.model_validate(json.loads(report.model_dump_json())) == report
+
+
+def test_prefect_keeps_the_history_of_every_step(shop: Path, tmp_path: Path) -> None:
+    backup(job(shop, tmp_path / "backups"))
+    flow_run_id = executions().recent(1)[0].flow_run_id
+    assert flow_run_id
+
+    def steps() -> set[str]:
+        with prefect_api(), get_client(sync_client=True) as client:
+            wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run_id)]))
+            return {run.name for run in client.read_task_runs(flow_run_filter=wanted) if run.state_type == "COMPLETED"}
+
+    where = tmp_path / "backups"
+    expected = {"initialize", "dump shop", f"upload shop → {where}", f"verify {where}", f"commit {where}"}
+    expected |= {f"retain {where}", "complete"}
+    until(lambda: steps() == expected, f"Prefect to know of {expected}")

@@ -1,0 +1,72 @@
+"""The installed command, run as a user runs it, against the session's own home."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("dbackup")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object on standard output. Fails when there is anything else."""
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+class Dbackup:
+    """The ``dbackup`` command."""
+
+    def __call__(self, *arguments: object, typed: str = "", **variables: str) -> Answer:
+        """Run it with a standard input and more environment variables."""
+        done = subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            input=typed,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **variables},
+            timeout=200,
+            check=False,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def succeeds(self, *arguments: object, **options: Any) -> dict[str, Any]:
+        """Run it with ``--json`` and give its answer."""
+        answer = self(*arguments, "--json", **options)
+        assert answer.code == 0, answer
+        return answer.json
+
+
+@pytest.fixture
+def dbackup(home: Path) -> Dbackup:
+    return Dbackup()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A small SQLite database."""
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT)")
+        connection.executemany("INSERT INTO orders (note) VALUES (?)", [(f"order {number}",) for number in range(2000)])
+        connection.commit()
+    return path

@@ -1,0 +1,33 @@
+"""Options become a specification, or wrong usage that names the option."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.output import WrongUsage
+from cli.specs import compression, names, specified
+from core.jobs import JobSpec
+
+
+@pytest.mark.parametrize(
+    ("texts", "meant"),
+    [(["a,b"], ("a", "b")), (["a", "b"], ("a", "b")), (['"a,b",c'], ("a,b", "c")), (["a, b,"], ("a", "b")), ([], ())],
+)
+def test_names_are_separated_by_commas_as_in_csv(texts: list[str], meant: tuple[str, ...]) -> None:
+    assert names(texts) == meant
+
+
+@pytest.mark.parametrize(
+    ("option", "fields"),
+    [("--to", {"destinations": ("a", "a")}), ("--retries", {"retries": 99}), ("--exact-rows", {"exact_rows": -1})],
+)
+def test_a_field_that_does_not_validate_is_wrong_usage_of_its_option(option: str, fields: dict[str, object]) -> None:
+    with pytest.raises(WrongUsage, match=f"^{option} cannot be used"):
+        specified(JobSpec, **{"source": "shop", "destinations": ("a",), **fields})
+
+
+@pytest.mark.parametrize("text", ["zip", "zstd:99", "none:1", "zstd:x", ""])
+def test_a_compression_that_does_not_exist_is_wrong_usage_with_advice(text: str) -> None:
+    with pytest.raises(WrongUsage) as wrong:
+        compression(text)
+    assert wrong.value.hint
