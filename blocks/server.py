@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvicorn
 
-from blocks.api import ADDRESS, IN_USE, SERVER, folder, running
+from blocks.embedded import ADDRESS, IN_USE, SERVER, folder, running
 from blocks.encryption_key import encryption_keys
 from core.settings import settings
 
@@ -28,6 +28,7 @@ _LOOK_SECONDS = 1.0
 
 def main() -> None:
     """Serve until idle. Does nothing when a server of this home is already up."""
+    os.umask(0o077)
     home = folder(settings())
     if not _is_ours(home / SERVER):
         return
@@ -62,7 +63,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _configure(auth: str, url: str) -> None:
-    """Settings that Prefect reads when it is imported."""
+    """Settings that Prefect reads when it is imported, which therefore comes after."""
     os.environ.update(
         {
             "PREFECT_SERVER_API_AUTH_STRING": auth,

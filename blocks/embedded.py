@@ -1,0 +1,117 @@
+"""The embedded Prefect server of a home, as others see it: where it answers, whether it does, how it is started.
+
+Starting one takes about ten seconds, so it stays for a while after it was last used (``DBACKUP_SERVER_IDLE``
+seconds). It listens on the loopback only and asks for a random password; both stand in a 0600 file in the home.
+Nothing here imports Prefect, for the server must set what Prefect reads before that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from blocks.encryption_key import encryption_keys
+from core.errors import ConfigurationError, ConnectionError
+from core.log import logger
+from core.settings import Settings
+
+ADDRESS = "server.json"  # where the embedded server answers and what it asks for
+IN_USE = "in-use"  # locked, shared, by every process that needs the embedded server
+SERVER = "serving"  # locked by the embedded server itself: one for each home
+LOG = "server.log"
+
+_START_SECONDS = 90.0  # a cold start on a slow disk has been seen to take 30
+log = logger(service="prefect")
+
+
+@dataclass(frozen=True)
+class Api:
+    """Where a Prefect API answers, and what it asks for."""
+
+    url: str
+    auth: str | None = field(default=None, repr=False)
+    embedded: bool = False
+
+    def answers(self, timeout: float = 2.0) -> bool:
+        """Whether it is there and takes our password."""
+        try:
+            auth = tuple(self.auth.split(":", 1)) if self.auth else None
+            return httpx.get(f"{self.url}/admin/version", auth=auth, timeout=timeout).is_success  # type: ignore[arg-type]
+        except httpx.HTTPError:
+            return False
+
+
+def folder(current: Settings) -> Path:
+    """The embedded server's own folder."""
+    return current.home / "prefect"
+
+
+@contextmanager
+def in_use(current: Settings) -> Iterator[None]:
+    """Hold the lock that keeps the embedded server from ending for want of use."""
+    encryption_keys()  # the first use of a home makes the key; it must exist before anything is kept there
+    try:
+        folder(current).mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder(current) / IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write to {folder(current)}: {error.strerror}", hint="set DBACKUP_HOME to a writable folder"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(lock)
+
+
+def running(current: Settings) -> Api | None:
+    """The embedded server, when it is up."""
+    try:
+        written = json.loads((folder(current) / ADDRESS).read_text())
+        api = Api(written["url"], written["auth"], embedded=True)
+    except (OSError, ValueError, KeyError):
+        return None
+    return api if api.answers() else None
+
+
+def embedded(current: Settings) -> Api:
+    """The embedded server, started when it is not up. Raises ConnectionError."""
+    if api := running(current):
+        return api
+    log.info("starting the embedded Prefect server, this takes about ten seconds the first time")
+    process = _start(current)
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if api := running(current):
+            return api
+        if process.poll():
+            break
+        time.sleep(0.1)
+    raise ConnectionError(
+        "the embedded Prefect server did not start",
+        hint=f"its log says why: {folder(current) / LOG}",
+    )
+
+
+def _start(current: Settings) -> subprocess.Popen[bytes]:
+    """Start the server in a session of its own, so that it outlives this command."""
+    log_file = os.open(folder(current) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with os.fdopen(log_file, "ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "blocks.server"],
+            env={**os.environ, "DBACKUP_HOME": str(current.home), "PREFECT_HOME": str(folder(current))},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )

@@ -1,0 +1,74 @@
+"""The embedded Prefect server is for its owner alone, and there is one for each home."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from blocks.api import prefect_api
+from blocks.embedded import folder, running
+from core.settings import settings
+from tests.waiting import until
+
+
+@pytest.fixture
+def address(home: Path) -> dict[str, str]:
+    with prefect_api():
+        written: dict[str, str] = json.loads((folder(settings()) / "server.json").read_text())
+        return written
+
+
+@pytest.mark.parametrize("auth", [None, ("dbackup", "guessed"), ("", "")])
+def test_nobody_gets_in_without_the_password(address: dict[str, str], auth: tuple[str, str] | None) -> None:
+    for method, path in (("GET", "/admin/version"), ("POST", "/block_documents/filter"), ("POST", "/flow_runs/filter")):
+        assert httpx.request(method, address["url"] + path, auth=auth, json={}).status_code == 401
+
+
+def test_the_password_opens_it(address: dict[str, str]) -> None:
+    user, _, password = address["auth"].partition(":")
+    assert httpx.get(address["url"] + "/admin/version", auth=(user, password)).is_success
+
+
+def test_it_listens_on_the_loopback_only(address: dict[str, str]) -> None:
+    port = f"{int(address['url'].rsplit(':', 1)[1].partition('/')[0]):04X}"
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {local for _, local, _, state, *_ in sockets if state == "0A" and local.endswith(f":{port}")}
+    assert listening == {f"0100007F:{port}"}
+
+
+def test_what_it_keeps_is_private(address: dict[str, str], home: Path) -> None:
+    assert stat.S_IMODE((home / "prefect").stat().st_mode) == 0o700
+    open_to_others = [path for path in (home / "prefect").iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    assert open_to_others == []
+
+
+def test_its_pages_ask_this_server_and_no_other(address: dict[str, str]) -> None:
+    user, _, password = address["auth"].partition(":")
+    base = address["url"].removesuffix("/api")
+    pages = httpx.get(f"{base}/ui-settings", auth=(user, password)).json()
+    assert pages["api_url"] == address["url"]
+
+
+def test_a_second_one_of_the_same_home_gives_way(address: dict[str, str]) -> None:
+    second = subprocess.run([sys.executable, "-m", "blocks.server"], timeout=60, check=False)
+    assert second.returncode == 0
+    api = running(settings())
+    assert api is not None
+    assert api.url == address["url"]
+
+
+def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "DBACKUP_SERVER_IDLE": "5"}
+    (tmp_path / "prefect").mkdir(mode=0o700)
+    (tmp_path / "encryption.key").write_text("00" * 32)
+    with subprocess.Popen([sys.executable, "-m", "blocks.server"], env=environment) as server:
+        until((tmp_path / "prefect" / "server.json").exists, "the server to answer")
+        assert server.wait(60) == 0
+    assert not (tmp_path / "prefect" / "server.json").exists()

@@ -1,0 +1,160 @@
+"""What a user does, from the first name saved to the last backup deleted, by the installed command."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cli.exits import PARTIAL, USAGE
+from cli.keys import KIT_WARNING
+from tests.cli.conftest import Dbackup
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A saved source and a saved storage, an encryption profile, and one backup made with them."""
+
+    source: str
+    storage: str
+    profile: str
+    folder: Path
+    backup_id: str
+
+
+@pytest.fixture
+def scene(dbackup: Dbackup, shop: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    tag = re.sub("[^a-z]+", "-", request.node.name.lower())[-20:].strip("-")
+    source, storage, profile = f"s-{tag}", f"d-{tag}", f"p-{tag}"
+    dbackup.succeeds("source", "add", source, shop)
+    dbackup.succeeds("storage", "add", storage, tmp_path / "backups")
+    dbackup.succeeds("key", "create", profile)
+    report = dbackup.succeeds("backup", source, "--to", storage, "--profile", profile)
+    yield Scene(source, storage, profile, tmp_path / "backups", report["backup_id"])
+    dbackup.succeeds("source", "remove", source)
+    dbackup.succeeds("storage", "remove", storage)
+
+
+def rows(path: Path) -> list[tuple[int, str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT id, note FROM orders ORDER BY id").fetchall()
+
+
+def test_a_backup_is_listed_shown_verified_and_restored_whole(
+    dbackup: Dbackup, scene: Scene, shop: Path, tmp_path: Path
+) -> None:
+    listed = {one["backup_id"]: one for one in dbackup.succeeds("list")["backups"]}
+    assert listed[scene.backup_id]["storages"] == [scene.storage]
+    assert [one["profile"] for one in dbackup.succeeds("list", "--at", scene.folder)["backups"]] == [scene.profile]
+    assert dbackup.succeeds("show", scene.backup_id)["files"][0]["contents"]["rows"] == {"orders": 2000}
+    checked = dbackup.succeeds("verify", f"{scene.source}/latest", "--at", scene.storage)["checked"]
+    assert [(one["backup_id"], one["outcome"]) for one in checked] == [(scene.backup_id, "passed")]
+    dbackup.succeeds("restore", scene.backup_id, "--at", scene.storage, "--into", tmp_path / "back.db")
+    assert rows(tmp_path / "back.db") == rows(shop)
+
+
+def test_a_pinned_backup_is_not_deleted_and_a_deleted_one_is_gone(dbackup: Dbackup, scene: Scene) -> None:
+    at = ("--at", scene.storage)
+    assert dbackup.succeeds("lock", scene.backup_id, *at)["changed"] is True
+    assert dbackup.succeeds("lock", scene.backup_id, *at)["changed"] is False
+    refused = dbackup("delete", scene.backup_id, *at, "--yes")
+    assert (refused.code, "dbackup unlock" in refused.err) == (1, True)
+    dbackup.succeeds("unlock", scene.backup_id, *at)
+    assert dbackup("delete", scene.backup_id, *at).code == USAGE, "without a terminal, --yes is required"
+    assert dbackup.succeeds("delete", scene.backup_id, *at, "--yes") == {"deleted": scene.backup_id}
+    assert dbackup.succeeds("list", *at) == {"backups": []}
+    assert scene.backup_id not in {one["backup_id"] for one in dbackup.succeeds("list")["backups"]}
+
+
+def test_the_catalog_is_rebuilt_from_the_destinations(dbackup: Dbackup, scene: Scene, tmp_path: Path) -> None:
+    shutil.copytree(scene.folder, tmp_path / "copy")
+    assert dbackup.succeeds("catalog", "rebuild", "--at", tmp_path / "copy") == {"copies": 1, "problems": []}
+    (only,) = dbackup.succeeds("list")["backups"]
+    assert (only["backup_id"], only["storages"]) == (scene.backup_id, [str(tmp_path / "copy")])
+    assert dbackup.succeeds("catalog", "rebuild")["copies"] >= 1
+    assert scene.storage in {name for one in dbackup.succeeds("list")["backups"] for name in one["storages"]}
+
+
+def test_one_dead_destination_of_two_is_partial_and_told(dbackup: Dbackup, shop: Path, tmp_path: Path) -> None:
+    arguments = ("backup", shop, "--to", tmp_path / "good", "--to", "/proc/nowhere", "--retries", 0)
+    answer = dbackup(*arguments, "--json")
+    assert answer.code == PARTIAL
+    assert [copy["complete"] for copy in answer.json["copies"]] == [True, False]
+    assert answer.json["error"]["message"]
+    told = dbackup(*arguments)
+    assert told.code == PARTIAL
+    assert "PARTIAL" in told.out
+    assert "not encrypted; add --profile NAME" in told.out
+    assert told.err.startswith("! /proc/nowhere: ")
+
+
+def test_the_command_that_is_offered_restores(dbackup: Dbackup, shop: Path, tmp_path: Path) -> None:
+    told = dbackup("backup", shop, "--to", tmp_path / "b").out
+    offered = told.splitlines()[-1].strip().removeprefix("dbackup ").split()
+    *arguments, target = offered
+    assert target == "./shop-restored.db"
+    assert dbackup(*arguments, tmp_path / target).code == 0
+    assert rows(tmp_path / target) == rows(shop)
+
+
+def test_nothing_is_overwritten_unless_it_is_said(dbackup: Dbackup, scene: Scene, shop: Path) -> None:
+    wish = ("restore", "latest", "--at", scene.folder, "--into", shop)
+    before = rows(shop)
+    refused = dbackup(*wish)
+    assert (refused.code, "--overwrite" in refused.err) == (1, True)
+    with closing(sqlite3.connect(shop)) as connection, connection:
+        connection.execute("DELETE FROM orders")
+    dbackup.succeeds(*wish, "--overwrite")
+    assert rows(shop) == before
+
+
+def test_the_recovery_kit_warns_and_brings_keys_back(dbackup: Dbackup, scene: Scene, tmp_path: Path) -> None:
+    kit = tmp_path / "kit.zip"
+    rotated = dbackup.succeeds("key", "rotate", scene.profile)
+    assert len(rotated["key_ids"]) == 2
+    told = dbackup("key", "recovery-kit", scene.profile, "--out", kit)
+    assert told.code == 0
+    assert KIT_WARNING in told.err
+    assert "keys.json" in zipfile.ZipFile(kit).namelist()
+    assert dbackup("key", "recovery-kit", scene.profile, "--out", kit).code == 1, "a kit is never overwritten"
+    (brought,) = dbackup.succeeds("key", "import", kit)["profiles"]
+    assert brought["key_ids"] == rotated["key_ids"]
+    profiles = dbackup.succeeds("key", "list")["profiles"]
+    assert rotated in profiles
+
+
+def test_verify_tells_a_damaged_backup_and_why(dbackup: Dbackup, scene: Scene) -> None:
+    (damaged,) = scene.folder.glob("*/*/*.enc")
+    damaged.chmod(0o600)
+    data = bytearray(damaged.read_bytes())
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    answer = dbackup("verify", "--all", "--at", scene.folder, "--json")
+    assert answer.code == 1
+    assert [one["outcome"] for one in answer.json["checked"]] == ["failed"]
+    assert answer.json["checked"][0]["reason"] in answer.err
+
+
+def test_the_doctor_is_content_here_and_names_what_is_wrong(dbackup: Dbackup, scene: Scene, shop: Path) -> None:
+    assert all(one["good"] for one in dbackup.succeeds("doctor")["findings"] if scene.source in one["subject"])
+    shop.unlink()
+    answer = dbackup("doctor")
+    assert answer.code == 1
+    (line,) = (one for one in answer.out.splitlines() if scene.source in one)
+    assert line.startswith("✗")
+    assert "→" in answer.out
+
+
+def test_verbose_shows_the_lines_of_the_run_on_standard_error(dbackup: Dbackup, shop: Path, tmp_path: Path) -> None:
+    answer = dbackup("backup", shop, "--to", tmp_path / "b", "--verbose", "--json")
+    assert answer.json["state"] == "SUCCESS"
+    assert "dump finished" in answer.err
+    assert "Task run" not in answer.err, "Prefect is silent"
+    assert dbackup("backup", shop, "--to", tmp_path / "b").err == ""
