@@ -11,6 +11,7 @@ from core.reports import CheckedBackup
 from core.streams import through
 from services import stored
 from services.backups import READ_BACK, StoredBytes, read_back
+from services.records import require_as_recorded
 from services.stored import Folder, StoredBackup
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
@@ -29,6 +30,7 @@ def check(storage: StorageAdapter, name: str, folder: Folder, keys: Keyring) -> 
     try:
         backup = stored.read(storage, folder)
         unknown_author = _author_unknown(backup, keys)
+        require_as_recorded(backup.manifest)
         for file in backup.manifest.files:
             _check_file(storage, f"{folder.key}/{file.name}", file, keys)
     except DBackupError as error:

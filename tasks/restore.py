@@ -15,6 +15,7 @@ from core.ports import DatabaseAdapter, Restoration, StorageAdapter
 from core.reports import RestoredDatabase
 from services import restores, stored
 from services.backups import StoredBytes, read_back
+from services.records import require_as_recorded
 from services.restores import Piece, Wish
 from tasks.step import step
 
@@ -52,6 +53,7 @@ def resolve(wish: RestoreSpec) -> Resolved:
 def _authenticate(backup: stored.StoredBackup, keys: Mapping[str, ProfileKey], *, accept_tampered: bool) -> None:
     try:
         stored.require_genuine(backup, keys)
+        require_as_recorded(backup.manifest)
     except TamperedManifest as error:
         if not accept_tampered:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_restore_that_brings_back_less_than_the_manifest_says_is_not_put_in_pl
     written["files"][0]["contents"]["rows"]["public.orders"] = 101
     path.write_text(json.dumps(written, sort_keys=True, separators=(",", ":")))
     with pytest.raises(RunFailed, match="100 rows instead of 101"):
-        restore(wish(tmp_path / "backups", postgresql.url(), rename="copy"))
+        restore(wish(tmp_path / "backups", postgresql.url(), rename="copy", accept_tampered=True))
     assert "copy" not in postgresql.names()
 
 
@@ -131,6 +132,27 @@ def test_a_tampered_manifest_is_refused_unless_that_is_accepted(stored: BackupRe
         restore(wish(tmp_path / "backups", tmp_path / "back.db"))
     assert not (tmp_path / "back.db").exists()
     assert restore(wish(tmp_path / "backups", tmp_path / "back.db", accept_tampered=True)).state.is_good
+
+
+def test_a_plain_backup_put_in_place_of_an_encrypted_one_is_refused(
+    shop: Path, stored: BackupReport, tmp_path: Path
+) -> None:
+    plain = backup(job(shop, tmp_path / "elsewhere"))
+    ours, theirs = (tmp_path / "backups" / stored.folder, tmp_path / "elsewhere" / plain.folder)
+    shutil.copy(theirs / plain.files[0].name, ours)
+    forged = (theirs / "backup.meta.json").read_text().replace(plain.backup_id, stored.backup_id)
+    (ours / "backup.meta.json").write_text(forged)
+    with pytest.raises(TamperedManifest, match="not the one that was written"):
+        restore(wish(tmp_path / "backups", tmp_path / "back.db"))
+    assert not (tmp_path / "back.db").exists()
+
+
+def test_a_manifest_of_another_backup_is_refused(shop: Path, stored: BackupReport, tmp_path: Path) -> None:
+    older = tmp_path / "backups" / stored.folder / "backup.meta.json"
+    newer = tmp_path / "backups" / backup(job(shop, tmp_path / "backups")).folder / "backup.meta.json"
+    newer.write_bytes(older.read_bytes())
+    with pytest.raises(TamperedManifest, match="belongs to the backup"):
+        restore(wish(tmp_path / "backups", tmp_path / "back.db"))
 
 
 def test_a_missing_key_is_named_before_a_byte_moves(stored: BackupReport, profile: str, tmp_path: Path) -> None:
