@@ -72,7 +72,7 @@ def show(who: Identity, reference: str, at: Address | None = None) -> tuple[Mani
 def delete(who: Identity, reference: str, at: Address) -> str:
     """Remove a backup from one destination, and give its id. Raises BackupLocked for a pinned one."""
     storage, name = _opened(at)
-    folder = stored.find(storage, reference)
+    folder = stored.find(storage, reference, unfinished=True)
     stored.delete(storage, folder)
     catalog().forget_location(folder.backup_id, name)
     return folder.backup_id

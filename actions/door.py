@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
 
-from core.errors import DBackupError, PermissionError
+from core.errors import PermissionError
 from core.log import logger
 from core.permissions import Permission
 
@@ -47,13 +47,12 @@ def action(
                 )
             try:
                 result = function(who, *args, **kwargs)
-            except DBackupError as error:
-                audit.debug("failed", reason=error.message)
+            except BaseException as error:
+                audit.info("failed", permission=permission.value, reason=str(error) or type(error).__name__)
                 raise
-            audit.debug("done")
+            audit.info("done", permission=permission.value)
             return result
 
-        call.permission = permission  # type: ignore[attr-defined]
         return call
 
     return decorate

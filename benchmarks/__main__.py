@@ -11,11 +11,22 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks import machine, postgresql, report
-from benchmarks.contestants import DATABASE, KEPT, Arena, Contestant, floor, ours, peers, prefect, readers
+from benchmarks.contestants import (
+    DATABASE,
+    KEPT,
+    Arena,
+    Contestant,
+    floor,
+    flows,
+    peers,
+    pipelines,
+    prefect_server,
+    readers,
+)
 from benchmarks.measure import ProgramFailed
 from tests.servers.postgresql import Server
 
@@ -27,7 +38,7 @@ def main() -> int:
     """Measure what the arguments ask for."""
     wish = _arguments()
     try:
-        with postgresql.server() as server, _folder() as folder:
+        with postgresql.server(max([wish.size, *wish.memory])) as server, _folder() as folder:
             text = _measured(wish, server, folder)
     except ProgramFailed as failure:
         _say(f"{failure}.")
@@ -42,12 +53,14 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description="Measure dumps, restores and checks.")
-    parser.add_argument("--size", type=_size, default="1G", help="how much pg_dump makes of the database (1G)")
+    parser.add_argument("--size", type=_size, default=1 << 30, help="how much pg_dump makes of the database (1G)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everybody runs (3)")
     parser.add_argument("--level", type=int, nargs="+", default=[1, 3], help="levels of zstd (1 3)")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="zstd, age and gzip too")
     parser.add_argument("--flow", action=argparse.BooleanOptionalAction, default=True, help="the whole backup too")
-    parser.add_argument("--memory", type=_size, nargs="*", default=["200M", "2G"], help="databases to take memory of")
+    parser.add_argument(
+        "--memory", type=_size, nargs="*", default=[200 << 20, 2 << 30], help="databases to take memory of"
+    )
     parser.add_argument("--write", action="store_true", help=f"put the tables into {report.PAGE.name} too")
     return parser.parse_args()
 
@@ -80,15 +93,16 @@ def _speed(wish: argparse.Namespace, arena: Arena) -> str:
         return ""
     _say(f"making a database of {wish.size >> 20} MiB")
     postgresql.fill(arena.server, DATABASE, wish.size)
-    contestants = [*floor(arena), *(peers(arena, wish.level) if wish.peers else [])]
-    if wish.flow:
-        with prefect(arena):
-            return _rounds([*contestants, *ours(arena, wish.level), *readers(arena)], wish.rounds)
-    return _rounds([*contestants, *ours(arena, wish.level)[: len(wish.level)], *readers(arena)], wish.rounds)
-
-
-def _rounds(contestants: Sequence[Contestant], rounds: int) -> str:
-    return report.speed(contestants, [_round(contestants, number) for number in range(1, rounds + 1)])
+    with ExitStack() as stack:
+        contestants = [
+            *floor(arena),
+            *(peers(arena, wish.level) if wish.peers else ()),
+            *pipelines(arena, wish.level),
+            *(flows(arena, wish.level, stack.enter_context(prefect_server(arena))) if wish.flow else ()),
+            *readers(arena),
+        ]
+        rounds = [_round(contestants, number) for number in range(1, wish.rounds + 1)]
+    return report.speed(contestants, rounds)
 
 
 def _round(contestants: Sequence[Contestant], number: int) -> report.Round:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +85,22 @@ class Arena:
         )
 
 
+@dataclass(frozen=True)
+class Prefect:
+    """A Prefect server that sleeps while others are measured: even idle it takes some CPU."""
+
+    process: subprocess.Popen[bytes]
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Within this context it answers."""
+        self.process.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGSTOP)
+
+
 def floor(arena: Arena) -> list[Contestant]:
     """The least that a dump can cost, in both of PostgreSQL's formats."""
     return [
@@ -103,19 +120,17 @@ def peers(arena: Arena, levels: Sequence[int]) -> list[Contestant]:
     return [*sealed, Contestant("pg_dump | gzip", zipped)]
 
 
-def ours(arena: Arena, levels: Sequence[int]) -> list[Contestant]:
-    """Our pipeline alone, and our whole backup."""
-    destination = arena.path("backups").as_uri()
-    pipelines = [Contestant(_pipeline(level), partial(_dump, arena, level), _age(level)) for level in levels]
-    flows = [
-        Contestant(
-            f"dbackup whole backup, zstd {level}",
-            partial(arena.figures, "flow", level=level, destination=destination),
-            _pipeline(level),
-        )
+def pipelines(arena: Arena, levels: Sequence[int]) -> list[Contestant]:
+    """Our dump alone."""
+    return [Contestant(_pipeline(level), partial(_dump, arena, level), _age(level)) for level in levels]
+
+
+def flows(arena: Arena, levels: Sequence[int], prefect: Prefect) -> list[Contestant]:
+    """Our whole backup."""
+    return [
+        Contestant(f"dbackup whole backup, zstd {level}", partial(_flow, arena, level, prefect), _pipeline(level))
         for level in levels
     ]
-    return [*pipelines, *flows]
 
 
 def readers(arena: Arena) -> list[Contestant]:
@@ -130,8 +145,8 @@ def readers(arena: Arena) -> list[Contestant]:
 
 
 @contextmanager
-def prefect(arena: Arena) -> Iterator[None]:
-    """A Prefect server that answers, with our encryption profile in it; ended by its own process id."""
+def prefect_server(arena: Arena) -> Iterator[Prefect]:
+    """A Prefect server with our encryption profile in it, asleep; ended by its own process id with the context."""
     (arena.path("home") / "prefect").mkdir(parents=True)
     with arena.path("server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -142,10 +157,13 @@ def prefect(arena: Arena) -> Iterator[None]:
             stderr=log,
             start_new_session=True,  # Ctrl-C is for the measurement, which then ends the server
         )
+    server = Prefect(process)
     try:
-        arena.product("profile", level=1)
-        yield
+        with server.awake():
+            arena.product("profile", level=1)
+        yield server
     finally:
+        process.send_signal(signal.SIGCONT)
         process.terminate()
         process.wait()
 
@@ -153,6 +171,11 @@ def prefect(arena: Arena) -> Iterator[None]:
 def _dump(arena: Arena, level: int) -> Figures:
     arena.path(KEPT).unlink(missing_ok=True)
     return arena.figures("dump", level=level)
+
+
+def _flow(arena: Arena, level: int, prefect: Prefect) -> Figures:
+    with prefect.awake():
+        return arena.figures("flow", level=level, destination=arena.path("backups").as_uri())
 
 
 def _pg_restore(arena: Arena) -> Figures:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
 from tests.servers.postgresql import Server
 
-TOOLS = (("pg_dump", "--version"), ("zstd", "--version"), ("age", "--version"), ("gzip", "--version"))
+TOOLS = ("pg_dump", "zstd", "age", "gzip")
 
 
 def describe(server: Server, folder: Path) -> str:
@@ -21,8 +22,8 @@ def describe(server: Server, folder: Path) -> str:
         "file system": _output("stat", "--file-system", "--format", "%T", str(folder)),
         "Python": platform.python_version(),
         "server": f"PostgreSQL {server.query('SHOW server_version')[0][0]}, fsync off",
-        "tools": "; ".join(_output(*tool).splitlines()[0].strip("* ") for tool in TOOLS),
-        "load at the end": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "tools": "; ".join(_version(tool) for tool in TOOLS),
+        "load average": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
     }
     return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
 
@@ -30,6 +31,11 @@ def describe(server: Server, folder: Path) -> str:
 def _cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _version(tool: str) -> str:
+    found = re.search(r"\d+\.\d+(\.\d+)?", _output(tool, "--version"))
+    return f"{tool} {found[0]}" if found else tool
 
 
 def _output(*command: str) -> str:

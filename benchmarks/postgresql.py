@@ -15,6 +15,7 @@ from tests.servers.postgresql import USER, Server, running
 
 # For each unit, about a MiB of dump: numbers, short and long text, JSON, and documents that hardly compress.
 UNIT = 1 << 20
+ROOM = 6  # times the size: a database, a restored one, indexes and the write-ahead log
 TABLES = """
 CREATE TABLE customers AS
   SELECT n AS id, 'Customer ' || n AS name, md5(n::text) || '@example.org' AS email,
@@ -47,12 +48,15 @@ CREATE INDEX ON orders (customer_id);
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A running server, ended by its own process id with the context. Raises ProgramFailed when none is installed."""
+def server(size: int) -> Iterator[Server]:
+    """A running server with room for databases of ``size`` bytes, ended by its own process id with the context.
+
+    Raises ProgramFailed when none is installed.
+    """
     installed = install.debian_servers()
     if not installed:
         raise ProgramFailed("PostgreSQL's server is not installed; run: make test, or apt-get install postgresql")
-    with running(installed[-1]) as started:
+    with running(installed[-1], room=ROOM * size) as started:
         yield started
 
 

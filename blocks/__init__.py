@@ -15,3 +15,6 @@ for _name, _value in {
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }.items():
     os.environ.setdefault(_name, _value)
+
+for _name in ("NO_PROXY", "no_proxy"):  # the embedded server is asked directly, whatever proxy others take
+    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "127.0.0.1"]))

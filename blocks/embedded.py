@@ -7,9 +7,11 @@ Nothing here imports Prefect, for the server must set what Prefect reads before 
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from pathlib import Path
 import httpx
 
 from blocks.encryption_key import encryption_keys
+from blocks.private_files import written_once
 from core.errors import ConfigurationError, ConnectionError
 from core.log import logger
 from core.settings import Settings
@@ -29,6 +32,7 @@ ADDRESS = "server.json"  # where the embedded server answers and what it asks fo
 IN_USE = "in-use"  # locked, shared, by every process that needs the embedded server
 SERVER = "serving"  # locked by the embedded server itself: one for each home
 LOG = "server.log"
+BLOCK_KEY = "block.key"
 
 _START_SECONDS = 90.0  # a cold start on a slow disk has been seen to take 30
 log = logger(service="prefect")
@@ -44,9 +48,11 @@ class Api:
 
     def answers(self, timeout: float = 2.0) -> bool:
         """Whether it is there and takes our password."""
+        user, _, password = (self.auth or "").partition(":")
         try:
-            auth = tuple(self.auth.split(":", 1)) if self.auth else None
-            return httpx.get(f"{self.url}/admin/version", auth=auth, timeout=timeout).is_success  # type: ignore[arg-type]
+            # A proxy of the environment is for others: the embedded server is on this machine.
+            with httpx.Client(auth=(user, password), timeout=timeout, trust_env=not self.embedded) as client:
+                return client.get(f"{self.url}/admin/version").is_success
         except httpx.HTTPError:
             return False
 
@@ -103,13 +109,30 @@ def embedded(current: Settings) -> Api:
     )
 
 
+def _block_key(current: Settings) -> str:
+    """The key of Prefect's own encryption: random, made once, and sealed under the ENCRYPTION_KEY.
+
+    Without one, Prefect would keep a key beside what it encrypts. Raises WrongKey before a server is started that
+    could open nothing.
+    """
+    made = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    sealed = written_once(folder(current) / BLOCK_KEY, encryption_keys().seal(made, BLOCK_KEY))
+    return encryption_keys().unseal(sealed, BLOCK_KEY)
+
+
 def _start(current: Settings) -> subprocess.Popen[bytes]:
     """Start the server in a session of its own, so that it outlives this command."""
+    key = _block_key(current)
     log_file = os.open(folder(current) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(log_file, "ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "blocks.server"],
-            env={**os.environ, "DBACKUP_HOME": str(current.home), "PREFECT_HOME": str(folder(current))},
+            env={
+                **os.environ,
+                "DBACKUP_HOME": str(current.home),
+                "PREFECT_HOME": str(folder(current)),
+                "PREFECT_SERVER_ENCRYPTION_KEY": key,
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -10,6 +10,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from blocks.private_files import written_once
 from core.errors import ConfigurationError, EncryptionError
 from core.log import logger
 from core.sealing import EncryptionKey, EncryptionKeys
@@ -50,27 +51,12 @@ def _first_key(current: Settings, path: Path) -> EncryptionKeys:
             hint="put the file back from your copy, or set DBACKUP_ENCRYPTION_KEY",
         )
     key = EncryptionKey.generate()
-    _write(path, key)
-    log.warning(
-        "a new ENCRYPTION_KEY was made: keep a copy of this file elsewhere, without it no saved password or "
-        "backup key can be opened",
-        file=str(path),
-        key_id=key.key_id,
-    )
-    return EncryptionKeys((key,))
-
-
-def _write(path: Path, key: EncryptionKey) -> None:
-    """Write the key durably and never over another one: of two processes at once, the second uses the first's."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write the ENCRYPTION_KEY to {path}: {error.strerror}",
-            hint="make DBACKUP_HOME writable, or set DBACKUP_ENCRYPTION_KEY",
-        ) from None
-    with os.fdopen(file, "w") as stream:
-        stream.write(key.key.hex() + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    keys = EncryptionKeys.parse(written_once(path, key.key.hex() + "\n"))
+    if keys.current == key:
+        log.warning(
+            "a new ENCRYPTION_KEY was made: keep a copy of this file elsewhere, without it no saved password or "
+            "backup key can be opened",
+            file=str(path),
+            key_id=key.key_id,
+        )
+    return keys

@@ -5,7 +5,6 @@ It ends by itself when for ``DBACKUP_SERVER_IDLE`` seconds no process held the l
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
@@ -20,7 +19,6 @@ from pathlib import Path
 import uvicorn
 
 from blocks.embedded import ADDRESS, IN_USE, SERVER, folder, running
-from blocks.encryption_key import encryption_keys
 from core.settings import settings
 
 _LOOK_SECONDS = 1.0
@@ -68,18 +66,12 @@ def _configure(auth: str, url: str) -> None:
         {
             "PREFECT_SERVER_API_AUTH_STRING": auth,
             "PREFECT_API_AUTH_STRING": auth,
-            "PREFECT_SERVER_ENCRYPTION_KEY": _block_key(),
             "PREFECT_SERVER_UI_API_URL": f"{url}/api",
             "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the other one asks a host outside
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         }
     )
-
-
-def _block_key() -> str:
-    """The key of Prefect's own encryption; without one, Prefect would keep it beside what it encrypts."""
-    return base64.urlsafe_b64encode(encryption_keys().current.derive("dbackup/v1/prefect-block-key")).decode()
 
 
 def _server() -> uvicorn.Server:

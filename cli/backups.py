@@ -187,14 +187,14 @@ def rebuild(
         typer.Option("--at", metavar="DEST", help="Read these; without it, every saved storage.", show_default=False),
     ] = None,
 ) -> None:
-    """Forget the catalog and read it anew from the destinations."""
+    """Read destinations anew into the catalog."""
     from actions import backups
     from actions.door import LOCAL_ADMINISTRATOR
     from cli import render
 
     with out.waiting("reading the destinations"):
         copies, problems = backups.rebuild_catalog(LOCAL_ADMINISTRATOR, _destinations(at))
-    told = f"the catalog is rebuilt from {words.count(copies, 'copy', 'copies')}"
+    told = f"the catalog knows what lies there: {words.count(copies, 'copy', 'copies')}"
     unread = (render.problem(one, "", render.DOUBTFUL) for one in problems)
     out.answer({"copies": copies, "problems": problems}, render.done(told), *unread)
 

@@ -86,7 +86,9 @@ def listen(out: Output, *, verbose: bool = False, debug: bool = False) -> None:
     current = settings()
     chosen = current.log_level if is_debugging() or "log_level" in current.model_fields_set else None
     configure(chosen or "info", to_terminal=False)
-    logging.getLogger(NAME).addHandler(Lines(out, "info" if verbose and not is_debugging() else chosen))
+    root = logging.getLogger(NAME)
+    root.handlers = [one for one in root.handlers if not isinstance(one, Lines)]
+    root.addHandler(Lines(out, "info" if verbose and not is_debugging() else chosen))
 
 
 def _quieten_libraries() -> None:

@@ -53,7 +53,7 @@ def _line(finding: Finding) -> RenderableType:
 
     line = Table.grid(padding=(0, 1))
     line.add_column()
-    line.add_column(width=_SUBJECT, overflow="fold")
+    line.add_column(min_width=_SUBJECT, no_wrap=True)
     line.add_column(overflow="fold")
     line.add_row(GOOD if finding.good else BAD, finding.subject, Text(finding.fact, "" if finding.good else "red"))
     if finding.advice:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,5 +10,3 @@ Reference = Annotated[str, typer.Argument(metavar="BACKUP", help="An id, latest,
 At = Annotated[str, typer.Option("--at", metavar="DEST", help="Where it lies: a saved name, a URL or a path.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", show_default=False)]
-Several = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Their names; none for all.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]

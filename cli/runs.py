@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -87,32 +87,30 @@ def backup(  # noqa: PLR0913 - the parameters of a command are its options
         exact_rows=exact_rows,
         retries=retries,
     )
-    _back_up(out, spec, to)
+    _back_up(out, spec)
 
 
-def _back_up(out: Output, spec: JobSpec, typed: Sequence[str]) -> None:
+def _back_up(out: Output, spec: JobSpec) -> None:
     from actions import runs
     from actions.door import LOCAL_ADMINISTRATOR
 
-    _run(out, lambda: runs.back_up(LOCAL_ADMINISTRATOR, spec), lambda report: _told(report, spec, typed))
+    _run(out, lambda: runs.back_up(LOCAL_ADMINISTRATOR, spec), lambda report: _told(report, spec))
 
 
-def _told(report: BackupReport, spec: JobSpec, typed: Sequence[str]) -> list[RenderableType]:
+def _told(report: BackupReport, spec: JobSpec) -> list[RenderableType]:
     """The result of a backup, and how to restore it."""
     from cli import render
 
     if not any(copy.complete for copy in report.copies):
         return [render.backup(report)]
     encrypted = f"encrypted with profile {spec.profile}" if spec.profile else "not encrypted; add --profile NAME"
-    way_back = render.command(_way_back(report, spec, typed))
+    way_back = render.command(_way_back(report, spec))
     return [render.backup(report), render.note(f"  {encrypted}"), render.note("  restore it with:"), way_back]
 
 
-def _way_back(report: BackupReport, spec: JobSpec, typed: Sequence[str]) -> str:
+def _way_back(report: BackupReport, spec: JobSpec) -> str:
     """The command that restores what has just been stored, without any password."""
-    at = next(shown for shown, copy in zip(typed, report.copies, strict=True) if copy.complete)
-    if "://" in at:
-        at = next(copy.storage for copy in report.copies if copy.complete)
+    at = next(copy.storage for copy in report.copies if copy.complete)
     return f"dbackup restore {report.backup_id} --at {shlex.quote(at)} --into {_somewhere(report, spec)}"
 
 

@@ -95,7 +95,7 @@ class _Figures(ProgressColumn):
 def _left(task: Task) -> str:
     """The time left, as far as it can be known."""
     left = None if task.fields["beyond"] else task.time_remaining
-    return f"{words.duration(left)} left" if left else ""
+    return f"{words.duration(int(left))} left" if left else ""
 
 
 @dataclass

@@ -29,9 +29,9 @@ def share(part: int, whole: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time: ``0.8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """A span of time: ``0.8 s``, or ``12 s`` of whole seconds, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 59.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"

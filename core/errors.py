@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from core.masking import mask
+
 
 class DBackupError(Exception):
     """Base of every error the program raises on purpose.
@@ -20,9 +22,9 @@ class DBackupError(Exception):
     permanent_by_default: ClassVar[bool] = True
 
     def __init__(self, message: str, *, hint: str = "", permanent: bool | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # The text of a client tool may quote a secret; this is the one door that all of our messages pass.
+        self.message, self.hint = mask(message), mask(hint)
+        super().__init__(self.message)
         self.permanent = self.permanent_by_default if permanent is None else permanent
 
     def __reduce__(self) -> tuple[Any, ...]:

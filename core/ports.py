@@ -142,7 +142,7 @@ class DatabaseAdapter(Protocol):
         """What people call it, without user or password: ``shop on db.example:5432``, ``/srv/shop.db``."""
 
     def probe(self) -> ServerInfo:
-        """Connect and say what answers. Raises ConnectionError, AuthenticationError, or ToolMissing."""
+        """Connect and say what answers. Raises ConnectionError or ToolMissing."""
 
     def databases(self) -> Sequence[DatabaseInfo]:
         """The databases a backup of everything takes: all of them but templates and the engine's own."""
@@ -188,6 +188,9 @@ class StorageAdapter(Protocol):
 
     def describe(self) -> str:
         """What people call it, without any secret: ``/backups``."""
+
+    def identity(self) -> str:
+        """The same text for two adapters that write to one place, as far as can be known after :meth:`check`."""
 
     def check(self) -> None:
         """Prove that objects can be written, read and deleted. Raises StorageError or ConnectionError."""

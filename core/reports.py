@@ -133,7 +133,14 @@ class IntegrityReport(_Report):
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """What did not pass."""
+        """What did not pass; also that there was nothing that could have passed."""
+        if not self.count("passed") + self.count("failed"):
+            reason = "there is no finished backup to check"
+            return (
+                Failure(
+                    subject="integrity check", reason=reason, hint="see what there is with: dbackup list --at DEST"
+                ),
+            )
         bad = (one for one in self.checked if one.outcome == "failed")
         return tuple(
             Failure(subject=f"{one.backup_id} on {one.storage}", reason=one.reason, hint=one.hint) for one in bad

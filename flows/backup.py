@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from prefect.futures import PrefectFuture
 
@@ -36,7 +35,8 @@ class Attempt:
 
     item: Item
     spool: Spool
-    uploads: dict[str, PrefectFuture[None]]
+    uploads: dict[str, PrefectFuture[None]] = field(default_factory=dict)
+    ended: list[PrefectFuture[None]] = field(default_factory=list)  # the uploads that are over, well or not
     dumped: ManifestFile | Failure | None = None
 
 
@@ -47,10 +47,12 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
         prepared = steps.initialize(job, trigger)
         with steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
             for item in backups.items(prepared.plan, scratch):
-                attempts.append(_begin(prepared, item, spools))
+                attempts.append(Attempt(item, Spool(spools / item.name)))
+                _begin(prepared, attempts[-1])
                 attempts[-1].dumped = _dump(prepared.plan, attempts[-1])
                 _let_go(attempts)
-            report = _settle(prepared, attempts)
+            manifest, copies, failures = _settle(prepared, attempts)
+        report = _report(prepared, manifest, copies, failures)
         complete(execution, report)
     return ended(report)
 
@@ -63,22 +65,27 @@ def _under_way(prepared: Prepared) -> Iterator[list[Attempt]]:
         yield attempts
     except BaseException:
         for attempt in attempts:
-            attempt.spool.abort()
+            attempt.spool.cancel()
         _wait(attempts)
         for destination in prepared.destinations:
-            backups.withdraw(destination.storage, prepared.plan)
+            backups.withdraw(destination.storage, prepared.plan, _names(attempts))
         raise
     finally:
         for attempt in attempts:
             attempt.spool.close()
 
 
-def _begin(prepared: Prepared, item: Item, folder: Path) -> Attempt:
-    """Open a spool and let the uploads follow it."""
-    spool = Spool(folder / item.name)
+def _names(attempts: Sequence[Attempt]) -> list[str]:
+    return [attempt.item.name for attempt in attempts]
+
+
+def _begin(prepared: Prepared, attempt: Attempt) -> None:
+    """Let the uploads follow the spool."""
     upload = retried(steps.upload, prepared.plan.spec.retries)
-    uploads = {one.name: upload.submit(prepared.plan, item, spool, one) for one in prepared.destinations}
-    return Attempt(item, spool, uploads)
+    for one in prepared.destinations:
+        future = upload.submit(prepared.plan, attempt.item, attempt.spool, one)
+        attempt.uploads[one.name] = future
+        future.add_done_callback(attempt.ended.append)
 
 
 def _dump(plan: Plan, attempt: Attempt) -> ManifestFile | Failure:
@@ -91,7 +98,7 @@ def _dump(plan: Plan, attempt: Attempt) -> ManifestFile | Failure:
 def _let_go(attempts: Sequence[Attempt]) -> None:
     """Give back the disk space of every spool that all its uploads are done with."""
     for attempt in attempts:
-        if all(upload.state.is_final() for upload in attempt.uploads.values()):
+        if len(attempt.ended) == len(attempt.uploads):
             attempt.spool.close()
 
 
@@ -101,8 +108,8 @@ def _wait(attempts: Sequence[Attempt]) -> None:
             upload.wait()
 
 
-def _settle(prepared: Prepared, attempts: Sequence[Attempt]) -> BackupReport:
-    """Wait for the uploads, prove each copy, commit those that are proven, and say what came of it all."""
+def _settle(prepared: Prepared, attempts: Sequence[Attempt]) -> tuple[Manifest, list[StoredCopy], list[Failure]]:
+    """Wait for the uploads, prove each copy, and commit those that are proven."""
     _wait(attempts)
     files = [attempt.dumped for attempt in attempts if isinstance(attempt.dumped, ManifestFile)]
     failures = [attempt.dumped for attempt in attempts if isinstance(attempt.dumped, Failure)]
@@ -112,8 +119,9 @@ def _settle(prepared: Prepared, attempts: Sequence[Attempt]) -> BackupReport:
     else:
         problems = {name: problem or _nothing_dumped(name) for name, problem in problems.items()}
     manifest = backups.manifest(prepared.plan, files, missing=[failure.subject for failure in failures])
-    copies = [_copy(prepared.plan, one, problems[one.name], manifest) for one in prepared.destinations]
-    return _report(prepared, manifest, [*copies, *prepared.unusable], failures)
+    names = _names(attempts)
+    copies = [_copy(prepared.plan, one, problems[one.name], manifest, names) for one in prepared.destinations]
+    return manifest, [*copies, *prepared.unusable], failures
 
 
 def _upload_problem(destination: Destination, attempts: Sequence[Attempt]) -> Failure | None:
@@ -136,14 +144,16 @@ def _nothing_dumped(name: str) -> Failure:
     return Failure(subject=name, reason="no database could be dumped, so there is nothing to keep")
 
 
-def _copy(plan: Plan, destination: Destination, problem: Failure | None, manifest: Manifest) -> StoredCopy:
+def _copy(
+    plan: Plan, destination: Destination, problem: Failure | None, manifest: Manifest, names: Sequence[str]
+) -> StoredCopy:
     """Commit a proven copy; remove the remains of one that is not."""
     try:
         if problem is None:
             return steps.commit(plan, destination, manifest)
     except DBackupError as error:
         problem = Failure.of(destination.name, error)
-    backups.withdraw(destination.storage, plan)
+    backups.withdraw(destination.storage, plan, names)
     return StoredCopy(storage=destination.name, complete=False, failure=problem)
 
 

@@ -19,9 +19,9 @@ def integrity(wish: IntegritySpec) -> IntegrityReport:
     with recorded("integrity", wish.backup or "every backup") as execution:
         scan = steps.scan(wish)
         checked = tuple(steps.verify(target, scan.keys) for target in scan.targets)
-        failed = sum(one.outcome == "failed" for one in checked)
+        passed, failed = (sum(one.outcome == outcome for one in checked) for outcome in ("passed", "failed"))
         report = IntegrityReport(
-            state=RunState.FAILED if failed else RunState.SUCCESS,
+            state=RunState.SUCCESS if passed and not failed else RunState.FAILED,
             started_at=started_at,
             finished_at=datetime.now(UTC),
             checked=checked,

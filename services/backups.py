@@ -94,7 +94,11 @@ def _job(spec: JobSpec, source: DatabaseAdapter) -> JobReference:
 def _chosen(spec: JobSpec, source: DatabaseAdapter) -> tuple[DatabaseInfo, ...]:
     """The databases to dump. One that was named but does not exist stays in: its dump fails and is reported."""
     present = {info.name: info for info in source.databases()}
-    named = spec.databases or tuple(filter(None, [source.default_database()]))
+    named = tuple(dict.fromkeys(spec.databases)) or tuple(filter(None, [source.default_database()]))
+    if named and spec.exclude:
+        raise ConfigurationError(
+            "databases are both named and excluded by a pattern", hint="do one or the other: name them, or exclude"
+        )
     wanted = named or tuple(name for name in present if not any(fnmatchcase(name, p) for p in spec.exclude))
     if not wanted:
         raise ConfigurationError("there is no database to back up", hint="check the names and the exclude patterns")
@@ -232,10 +236,14 @@ def commit(storage: StorageAdapter, plan: Plan, written: bytes) -> None:
     log.info("backup committed", backup=plan.backup_id, storage=storage.describe())
 
 
-def withdraw(storage: StorageAdapter, plan: Plan) -> None:
-    """Remove what an unfinished backup left on a destination, as far as it can be reached."""
+def withdraw(storage: StorageAdapter, plan: Plan, names: Sequence[str]) -> None:
+    """Remove what this run put on a destination, as far as it can be reached, unless it was committed there."""
     try:
-        for one in list(storage.list(f"{plan.folder}/")):
-            storage.delete(one.key)
+        present = {one.key for one in storage.list(f"{plan.folder}/")}
+        if naming.manifest_key(plan.folder) in present:
+            return
+        for key in (f"{plan.folder}/{name}" for name in names):
+            if key in present:
+                storage.delete(key)
     except DBackupError as error:
         log.warning("could not remove an unfinished backup", folder=plan.folder, reason=error.message)

@@ -34,7 +34,8 @@ def check(storage: StorageAdapter, name: str, folder: Folder, keys: Keyring) -> 
         for file in backup.manifest.files:
             _check_file(storage, f"{folder.key}/{file.name}", file, keys)
     except DBackupError as error:
-        log.error("backup is damaged", backup=folder.backup_id, storage=name, reason=error.message)
+        what = "backup is damaged" if isinstance(error, IntegrityError) else "backup could not be checked"
+        log.error(what, backup=folder.backup_id, storage=name, reason=error.message)
         found = {"outcome": FAILED, "method": READ_BACK, "reason": error.message, "hint": error.hint}
         return result.model_copy(update=found)
     found = {"outcome": PASSED, "method": READ_BACK, "reason": unknown_author, "job": backup.manifest.job.name}

@@ -65,6 +65,13 @@ class Spool:
         """Give up, unless already finished: every reader raises SpoolAborted. Safe to call twice."""
         self._end(finished=False)
 
+    def cancel(self) -> None:
+        """Give up even what is finished: nobody wants it any more, and no reader is to go on to its end."""
+        with self._changed:
+            self._end(finished=False)
+            self._finished, self._aborted = False, True
+            self._changed.notify_all()
+
     def wait(self) -> Path:
         """Wait until the spool is finished, and give its path. Raises SpoolAborted."""
         with self._changed:
@@ -77,6 +84,8 @@ class Spool:
 
         A chunk is valid only until the next one is drawn.
         """
+        if not self._grown_beyond(0):
+            return
         buffer = bytearray(CHUNK_SIZE)
         view = memoryview(buffer)
         with self.path.open("rb", buffering=0) as file:

@@ -69,11 +69,6 @@ def folders(storage: StorageAdapter) -> list[Folder]:
     return [Folder(slug, backup_id, tuple(found[backup_id, slug])) for backup_id, slug in sorted(found, reverse=True)]
 
 
-def foreign(storage: StorageAdapter) -> Iterator[StoredObject]:
-    """Objects that no backup of ours can have made."""
-    return (one for one in storage.list() if naming.parse_key(one.key) is None)
-
-
 def read(storage: StorageAdapter, folder: Folder) -> StoredBackup:
     """Read a folder's manifest. Raises DamagedManifest, UnsupportedFormat, or BackupNotFound when there is none."""
     try:
@@ -103,17 +98,30 @@ def backups(storage: StorageAdapter) -> Iterator[StoredBackup | tuple[Folder, DB
                 yield folder, error
 
 
-def find(storage: StorageAdapter, reference: str) -> Folder:
-    """The folder that a backup id, ``latest`` or ``<job>/latest`` means. Raises BackupNotFound."""
+def find(storage: StorageAdapter, reference: str, *, unfinished: bool = False) -> Folder:
+    """The folder that a backup id, ``latest`` or ``<job>/latest`` means. Raises BackupNotFound.
+
+    With ``unfinished``, a backup id may also mean what is left of a backup without its manifest.
+    """
     job, _, last = reference.rpartition("/")
-    candidates = (one for one in folders(storage) if one.complete and last in (LATEST, one.backup_id))
-    for folder in candidates:
-        if job in ("", folder.slug) or job == read(storage, folder).manifest.job.name:
+    for folder in folders(storage):
+        if last == folder.backup_id and (folder.complete or unfinished):
+            return folder
+        if last == LATEST and folder.complete and (job in ("", folder.slug) or job == _job_name(storage, folder)):
             return folder
     raise BackupNotFound(
         f"there is no complete backup {reference} on {storage.describe()}",
         hint="see what there is with: dbackup list --at DEST",
     )
+
+
+def _job_name(storage: StorageAdapter, folder: Folder) -> str | None:
+    """The name in the manifest; a manifest that cannot be read does not stand in the way of other jobs' backups."""
+    try:
+        return read(storage, folder).manifest.job.name
+    except DBackupError as error:
+        log.warning("a manifest cannot be read", folder=folder.key, reason=error.message)
+        return None
 
 
 def resolve(storage: StorageAdapter, reference: str) -> StoredBackup:

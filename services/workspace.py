@@ -75,5 +75,11 @@ def _is_abandoned(folder: Path) -> bool:
 
 
 def _removed(folder: Path) -> bool:
+    """Remove a folder, its mark of ownership last: a sweep that is cut is taken up again by the next."""
+    for inside in folder.iterdir():
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside, ignore_errors=True)
+        elif inside.name != _OWNER:
+            inside.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     return not folder.exists()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blocks.addresses import open_source, open_storage, profile_key
-from core.errors import DBackupError
+from core.errors import ConfigurationError, DBackupError, StorageError
 from core.jobs import Address, JobSpec
 from core.log import logger
 from core.manifest import Manifest, ManifestFile, Trigger
@@ -53,32 +53,32 @@ def initialize(job: JobSpec, trigger: Trigger) -> Prepared:
     A destination that cannot take the backup does not keep it from the others; when none can, its error is raised.
     """
     plan = backups.plan(job, open_source(job.source), profile_key(job.profile), trigger)
-    opened = tuple(_destination(address, open_storage(address)) for address in job.destinations)
-    problems = {destination.name: _problem(plan, destination) for destination in opened}
-    usable = tuple(destination for destination in opened if problems[destination.name] is None)
-    errors = {name: error for name, error in problems.items() if error}
+    opened = [_opened(plan, address) for address in job.destinations]
+    usable = tuple(one for one in opened if isinstance(one, Destination))
+    unusable = tuple(one for one in opened if isinstance(one, StoredCopy))
     if not usable:
-        raise next(iter(errors.values()))
-    unusable = tuple(
-        StoredCopy(storage=name, complete=False, failure=Failure.of(name, error)) for name, error in errors.items()
-    )
+        raise StorageError(str(unusable[0].failure), hint=unusable[0].failure.hint if unusable[0].failure else "")
+    if len({one.storage.identity() for one in usable}) < len(usable):
+        raise ConfigurationError(
+            "two of the destinations are one and the same place", hint="name each place once, by whatever name or path"
+        )
     parent = _spools_beside(usable) or settings().runs
     log.info("backup planned", backup=plan.backup_id, databases=len(plan.databases), engine=plan.source.engine)
     return Prepared(plan, usable, unusable, parent / plan.backup_id)
 
 
-def _destination(address: Address, storage: StorageAdapter) -> Destination:
-    return Destination(str(address) if address.is_name else storage.describe(), storage)
-
-
-def _problem(plan: Plan, destination: Destination) -> DBackupError | None:
+def _opened(plan: Plan, address: Address) -> Destination | StoredCopy:
+    """A destination that has proven that it can take the backup, or why it cannot."""
+    name = str(address) if address.is_name else address.shown
     try:
-        destination.storage.check()
-        backups.require_room(plan, destination.storage.free_space(), destination.name)
+        storage = open_storage(address)
+        name = name if address.is_name else storage.describe()
+        storage.check()
+        backups.require_room(plan, storage.free_space(), name)
     except DBackupError as error:
-        log.error("destination cannot be used", storage=destination.name, reason=error.message)
-        return error
-    return None
+        log.error("destination cannot be used", storage=name, reason=error.message)
+        return StoredCopy(storage=name, complete=False, failure=Failure.of(name, error))
+    return Destination(name, storage)
 
 
 def _spools_beside(destinations: Sequence[Destination]) -> Path | None:

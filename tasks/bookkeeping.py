@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,27 +10,50 @@ from prefect.runtime import flow_run
 
 from core.errors import DBackupError
 from core.log import logger
+from core.masking import mask
 from core.reports import BackupReport, IntegrityReport, RestoreReport
+from core.settings import settings
 from core.states import RunState
 from services.records import executions
+from services.workspace import sweep, workspace
 from tasks.step import step
 
+_RUN = "run-"  # of the folder that a run holds for as long as its process lives
 log = logger(service="catalog")
 
 
 @contextmanager
 def recorded(kind: str, job: str) -> Iterator[str]:
     """Record a run from here on, under the id that is given. Whatever ends it early gives it a final state."""
-    execution = executions().create(kind, job, flow_run_id=flow_run.get_id())
-    executions().start(execution)
+    _mark_crashed()
+    execution = _begin(kind, job)
     try:
-        yield execution
+        with workspace(settings().runs, f"{_RUN}{execution}"):
+            yield execution
     except DBackupError as error:
         _finish(execution, RunState.FAILED, error.message)
         raise
     except BaseException as error:
-        _finish(execution, RunState.FAILED if isinstance(error, Exception) else RunState.CANCELLED, str(error))
+        _finish(execution, RunState.FAILED if isinstance(error, Exception) else RunState.CANCELLED, mask(str(error)))
         raise
+
+
+def _mark_crashed() -> None:
+    """A run whose process is gone without a word left the folder that it held behind: it is not running."""
+    for name in sweep(settings().runs):
+        if name.startswith(_RUN):
+            _finish(name.removeprefix(_RUN), RunState.CRASHED, "its process ended without a word")
+
+
+def _begin(kind: str, job: str) -> str:
+    """The id of a new execution. A catalog that fails keeps nobody from a backup, and even less from a restore."""
+    try:
+        execution = executions().create(kind, job, flow_run_id=flow_run.get_id())
+        executions().start(execution)
+    except DBackupError as error:
+        log.warning("this run cannot be recorded", reason=error.message)
+        return str(uuid.uuid4())
+    return execution
 
 
 def _finish(execution: str, state: RunState, reason: str) -> None:

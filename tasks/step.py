@@ -24,6 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FIRST_PAUSE = 2.0  # seconds; doubles with each further try
+LONGEST_PAUSE = 300.0  # seconds
 log = logger(service="run")
 
 
@@ -68,7 +69,7 @@ def retried(task: Task[P, R], retries: int) -> Task[P, R]:
     """The same step, tried again with growing pauses as long as trying again can help."""
     return task.with_options(
         retries=retries,
-        retry_delay_seconds=[FIRST_PAUSE * 2**attempt for attempt in range(retries)] or 0,
+        retry_delay_seconds=[min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) for attempt in range(retries)] or 0,
         retry_condition_fn=_worth_trying_again,
     )
 

@@ -63,6 +63,12 @@ class Local:
         """The folder's path."""
         return str(self._root)
 
+    def identity(self) -> str:
+        """The root's own number on its device, whatever path, link or mount leads there. Raises StorageError."""
+        with self._folder((), "") as root:
+            status = os.fstat(root)
+        return f"local:{status.st_dev}:{status.st_ino}"
+
     def check(self) -> None:
         """Prove by doing it that objects can be written, read back and deleted. Raises StorageError."""
         key, written = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -154,6 +157,31 @@ def test_a_malformed_key_is_refused(fresh: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(EncryptionError, match="not 64 hex digits") as caught:
         encryption_keys()
     assert "not a key at all" not in str(caught.value)
+
+
+def test_an_old_key_still_opens_and_a_new_one_seals_from_now_on(tmp_path: Path) -> None:
+    """Three commands, each in a process of its own: save, change the key, read."""
+    old, new = EncryptionKey.generate(), EncryptionKey.generate()
+
+    def dbackup(*arguments: str, keys: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "DBACKUP_SERVER_IDLE": "5"}
+        environment["DBACKUP_ENCRYPTION_KEY"] = keys
+        command = [Path(sys.executable).with_name("dbackup"), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def server_ended() -> bool:
+        return not (tmp_path / "prefect" / "server.json").exists()
+
+    assert dbackup("source", "add", "shop", "sqlite:////tmp/shop.db", keys=old.key.hex()).returncode == 0
+    assert dbackup("key", "create", "vault", keys=old.key.hex()).returncode == 0
+    until(server_ended, "the embedded server to end")
+    listed = dbackup("key", "list", keys=f"{new.key.hex()},{old.key.hex()}")
+    assert (listed.returncode, "vault" in listed.stdout) == (0, True), listed.stderr
+    until(server_ended, "the embedded server to end")
+    refused = dbackup("key", "list", keys=new.key.hex())
+    assert refused.returncode == 1
+    assert old.key_id in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_every_engine_and_storage_has_a_block_that_fits_its_configuration() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from cli.main import main
 
 COMMAND = Path(sys.executable).with_name("dbackup")
 
@@ -33,10 +37,24 @@ class Answer:
 
 
 class Dbackup:
-    """The ``dbackup`` command."""
+    """The ``dbackup`` command: in this process, for starting one costs seconds, or as a process of its own."""
 
     def __call__(self, *arguments: object, typed: str = "", **variables: str) -> Answer:
-        """Run it with a standard input and more environment variables."""
+        """Run it here, with a standard input and more environment variables."""
+        out, err, at_end = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr("sys.argv", ["dbackup", *map(str, arguments)])
+            patch.setattr("sys.stdin", io.StringIO(typed))
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        signal.signal(signal.SIGTERM, at_end)
+        assert "Traceback" not in out.getvalue() + err.getvalue()
+        return Answer(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+    def apart(self, *arguments: object, typed: str = "", **variables: str) -> Answer:
+        """Run what is installed, as a user does."""
         done = subprocess.run(
             [COMMAND, *map(str, arguments)],
             input=typed,
@@ -50,13 +68,13 @@ class Dbackup:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def succeeds(self, *arguments: object, **options: Any) -> dict[str, Any]:
-        """Run it with ``--json`` and give its answer."""
+        """Run it here with ``--json`` and give its answer."""
         answer = self(*arguments, "--json", **options)
         assert answer.code == 0, answer
         return answer.json
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dbackup(home: Path) -> Dbackup:
     return Dbackup()
 

@@ -157,6 +157,6 @@ def test_without_json_an_error_leaves_standard_output_empty(dbackup: Dbackup, ar
 
 
 def test_a_wrong_setting_is_told_like_everything_else(dbackup: Dbackup) -> None:
-    answer = dbackup("list", DBACKUP_SERVER_IDLE="soon")
+    answer = dbackup.apart("list", DBACKUP_SERVER_IDLE="soon")
     assert answer.code == FAILED
     assert "DBACKUP_SERVER_IDLE" in answer.err

@@ -16,7 +16,7 @@ def test_sizes_have_decimal_units(count: int, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.04, "0.0 s"), (59.96, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+    ("seconds", "said"), [(0.04, "0.0 s"), (12, "12 s"), (59.96, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
 )
 def test_spans_have_the_unit_that_fits(seconds: float, said: str) -> None:
     assert words.duration(seconds) == said

@@ -14,12 +14,14 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from actions import keys
 from actions.door import LOCAL_ADMINISTRATOR
+from adapters.storage.local import Local
 from blocks.api import prefect_api
 from core.container import read_header
 from core.errors import AdapterError, ConfigurationError, ConnectionError, RunFailed, StorageError, ToolMissing
 from core.manifest import Manifest
 from core.reports import BackupReport
 from core.states import RunState
+from core.streams import Chunks
 from flows.backup import backup
 from services.records import catalog, executions
 from tests.disks import read_only, small_disk
@@ -106,6 +108,106 @@ def test_a_destination_that_cannot_be_written_makes_the_run_partial(shop: Path, 
         str(tmp_path / "open"): True,
     }
     assert (tmp_path / "open" / report.folder / "backup.meta.json").exists()
+
+
+def test_one_place_named_twice_is_refused(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "backups")
+    for other in (tmp_path / "link", f"file://{tmp_path}/backups/"):
+        with pytest.raises(ConfigurationError, match="one and the same place"):
+            backup(job(shop, tmp_path / "backups", other))
+    assert files_below(tmp_path / "backups") == []
+
+
+def test_a_destination_that_dies_midway_makes_the_run_partial(postgresql: Server, tmp_path: Path) -> None:
+    fill(postgresql, "shop", 600_000)
+    with small_disk(tmp_path / "disk", megabytes=8) as disk:
+        with pytest.raises(RunFailed) as caught:
+            backup(job(postgresql.url("shop"), tmp_path / "good", disk))
+        assert files_below(disk) == []
+    report = failed(caught)
+    assert report.state is RunState.PARTIAL
+    assert {copy.storage: copy.complete for copy in report.copies} == {str(tmp_path / "good"): True, str(disk): False}
+    flow_run_id = executions().recent(1)[0].flow_run_id
+    with prefect_api(), get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(flow_run_id)).state
+    assert state is not None
+    assert (state.type.value, state.name) == ("FAILED", "Partial")
+
+
+def test_bytes_that_change_between_upload_and_verify_are_noticed(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt = Local.adopt
+
+    def adopt_and_rot(self: Local, key: str, path: Path) -> bool:
+        adopted = adopt(self, key, path)
+        with (tmp_path / "backups" / key).open("r+b") as stored:
+            stored.seek(100)
+            stored.write(b"rot")
+        return adopted
+
+    monkeypatch.setattr(Local, "adopt", adopt_and_rot)
+    with pytest.raises(RunFailed, match="SHA-256") as caught:
+        backup(job(shop, tmp_path / "backups"))
+    assert failed(caught).state is RunState.FAILED
+    assert files_below(tmp_path / "backups") == []
+
+
+def test_an_upload_that_fails_for_a_moment_is_tried_again_without_a_new_dump(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, tries = Local.put, list[str]()
+
+    def put_at_the_second_try(self: Local, key: str, chunks: Chunks) -> None:
+        if key.endswith(".db.zst"):
+            tries.append(key)
+            if len(tries) == 1:
+                raise ConnectionError("the line was cut")
+        put(self, key, chunks)
+
+    monkeypatch.setattr(Local, "put", put_at_the_second_try)
+    monkeypatch.setattr("tasks.step.FIRST_PAUSE", 0.1)
+    report = backup(job(shop, tmp_path / "one", tmp_path / "two", retries=2))
+    assert report.state is RunState.SUCCESS
+    assert len(tries) == 2
+
+
+def test_what_fails_after_the_commit_takes_no_backup_away(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tasks.backup.catalog", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        backup(job(shop, tmp_path / "backups"))
+    assert [Path(name).name for name in files_below(tmp_path / "backups")] == ["backup.meta.json", "shop.db.zst"]
+
+
+def test_a_catalog_that_is_broken_keeps_nobody_from_a_backup(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ConfigurationError("the catalog cannot be used")
+
+    for place in ("tasks.bookkeeping.executions", "tasks.backup.catalog", "services.records.catalog"):
+        monkeypatch.setattr(place, broken)
+    assert backup(job(shop, tmp_path / "backups")).state is RunState.SUCCESS
+
+
+def test_a_password_that_a_tool_prints_is_masked_before_it_is_kept(
+    postgresql: Server, tmp_path: Path, home: Path
+) -> None:
+    fill(postgresql, "shop", 1)
+    (tmp_path / "tools").mkdir()
+    version = 'if [[ "$1" == --version ]]; then exec /usr/bin/pg_dump --version; fi'
+    broken = wrapper(tmp_path / "tools", "pg_dump", f'{version}; echo "error: I was given $PGPASSWORD" >&2; exit 1')
+    with pytest.raises(RunFailed, match=r"I was given \*\*\*\*") as caught:
+        backup(job(postgresql.url("shop") + broken, tmp_path / "backups"))
+    assert postgresql.password not in str(caught.value)
+    kept = [path for path in home.rglob("*") if path.is_file() and postgresql.password.encode() in path.read_bytes()]
+    assert kept == []
 
 
 def test_the_only_destination_that_cannot_be_written_fails_the_run(shop: Path, tmp_path: Path) -> None:

@@ -117,7 +117,9 @@ def test_a_tampered_manifest_is_found(stored: tuple[Path, Path]) -> None:
 def test_an_unfinished_backup_is_skipped_with_its_reason(stored: tuple[Path, Path]) -> None:
     storage, path = stored
     (path.parent / "backup.meta.json").unlink()
-    [one] = check(storage).checked
+    with pytest.raises(RunFailed, match="no finished backup to check") as caught:
+        check(storage)
+    [one] = caught.value.report.checked
     assert one.outcome == "skipped"
     assert "never finished" in one.reason
 

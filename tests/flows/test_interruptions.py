@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from core.states import RunState
 from flows.backup import backup
+from services.records import executions
 from tests.flows.shop import children, files_below, job
 from tests.flows.test_backup import fill
 from tests.servers.postgresql import Server
@@ -61,6 +63,7 @@ def test_a_killed_backup_takes_its_dump_tool_along_and_the_next_run_cleans_up(
     report = backup(job(postgresql.url("shop"), tmp_path / "backups"))
     left = [name for name in files_below(tmp_path / "backups") if not name.startswith(report.folder)]
     assert left == []
+    assert RunState.CRASHED in [execution.state for execution in executions().recent(3)]
 
 
 def test_killing_the_dump_tool_midway_fails_the_run_and_keeps_nothing(postgresql: Server, tmp_path: Path) -> None:
