@@ -8,9 +8,11 @@ through :func:`mask`.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pydantic import BaseModel, SecretStr
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 MASK = "****"
 _SHORTEST = 4  # masking shorter values would blot out ordinary words
@@ -26,6 +28,8 @@ def remember(secret: str) -> None:
 
 def remember_secrets(config: BaseModel) -> None:
     """Remember every value that a configuration itself declares secret, also as it would stand in a URL."""
+    from pydantic import SecretStr  # here: whoever only reports an error does not wait for it
+
     for _, value in config:
         if isinstance(value, SecretStr):
             remember(value.get_secret_value())

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from blocks.encryption_key import encryption_keys
 from cli.main import main
 
 COMMAND = Path(sys.executable).with_name("dbackup")
@@ -76,6 +77,8 @@ class Dbackup:
 
 @pytest.fixture(scope="session")
 def dbackup(home: Path) -> Dbackup:
+    """The command, in a home that has its key already, which is announced only once."""
+    encryption_keys()
     return Dbackup()
 
 

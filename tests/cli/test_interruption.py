@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.exits import CANCELLED, INTERRUPTED, TERMINATED
-from tests.cli.conftest import COMMAND
+from tests.cli.conftest import COMMAND, Dbackup
 from tests.flows.shop import files_below
 from tests.servers.postgresql import Server
 from tests.waiting import SECONDS, until
@@ -19,7 +19,7 @@ WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
 def test_an_interrupted_backup_says_so_and_leaves_nothing(
-    home: Path, tmp_path: Path, postgresql: Server, how: signal.Signals, code: int
+    dbackup: Dbackup, tmp_path: Path, postgresql: Server, how: signal.Signals, code: int
 ) -> None:
     postgresql.create("shop")
     postgresql.query("CREATE TABLE orders (id int)", "shop")
