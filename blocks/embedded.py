@@ -132,6 +132,9 @@ def _start(current: Settings) -> subprocess.Popen[bytes]:
                 "DBACKUP_HOME": str(current.home),
                 "PREFECT_HOME": str(folder(current)),
                 "PREFECT_SERVER_ENCRYPTION_KEY": key,
+                # A command that quiets Prefect's console is not to quiet the server's log.
+                "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",
+                "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "NOTSET",
             },
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -67,7 +67,7 @@ class Item:
 def plan(spec: JobSpec, source: DatabaseAdapter, key: ProfileKey | None, trigger: Trigger) -> Plan:
     """Connect, choose the databases, and name the backup. Raises what the source raises, or ConfigurationError."""
     server = source.probe()
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = datetime.now(UTC)
     return Plan(
         spec=spec,
         job=_job(spec, source),
@@ -176,7 +176,7 @@ def upload(storage: StorageAdapter, key: str, spool: Spool) -> None:
 
     A spool that lies in the storage's own staging folder is published by a link; nothing is copied.
     """
-    with progress.step(f"upload {key.rpartition('/')[2]}") as advance:
+    with progress.step(f"upload {key.rpartition('/')[2]} → {storage.describe()}") as advance:
         if isinstance(storage, AdoptsFiles) and spool.path.is_relative_to(storage.staging()):
             path = spool.wait()
             if storage.adopt(key, path):
