@@ -66,9 +66,14 @@ def import_keys(who: Identity, path: Path) -> list[Profile]:
 
 
 def _merge(name: str, here: tuple[ProfileKey, ...], brought: list[ProfileKey]) -> Profile:
-    known = {key.key_id for key in here}
+    """Add what is missing. A kit that knows our current key also knows whether newer ones came after it."""
+    known, ids = {key.key_id for key in here}, [key.key_id for key in brought]
     new = tuple(key for key in brought if key.key_id not in known)
-    return _save(name, (*here, *new), replace=bool(here)) if new else _described(name, here)
+    if not new:
+        return _described(name, here)
+    newer = new if here and here[0].key_id in ids[1:] else ()
+    older = tuple(key for key in new if key not in newer)
+    return _save(name, (*newer, *here, *older), replace=bool(here))
 
 
 def _save(name: str, keys: tuple[ProfileKey, ...], *, replace: bool = False) -> Profile:

@@ -58,9 +58,15 @@ def save(kind: Kind, name: str, block: SealedBlock, *, replace: bool = False) ->
         if not replace and _find(client, kind, name):
             raise ConfigurationError(
                 f"there is a {kind} named {name} already",
-                hint=f"choose another name, or remove it first: dbackup {kind.command} remove {name}",
+                hint=f"choose another name, or {_way_out(kind, name)}",
             )
         block.save(name, overwrite=replace)
+
+
+def _way_out(kind: Kind, name: str) -> str:
+    if kind is Kind.PROFILE:
+        return f"give it a new key: dbackup key rotate {name}"
+    return f"remove it first: dbackup {kind.command} remove {name}"
 
 
 def load(kind: Kind, name: str) -> SealedBlock:

@@ -30,7 +30,8 @@ To open backups you need Python 3.9 or newer and its package "cryptography" (pip
 
 What you get are plain files of the database's own tools, compressed by a standard tool:
 
-    shop.dump.zst   zstd -d shop.dump.zst, then: pg_restore --create --dbname=postgres shop.dump
+    shop.dump.zst   zstd -d shop.dump.zst, then: createdb --template=template0 shop_new
+                    and: pg_restore --exit-on-error --dbname=shop_new shop.dump
     shop.sql.zst    zstd -d shop.sql.zst, then feed it to the database's own client
     shop.db.zst     zstd -d shop.db.zst, then open shop.db with sqlite3
     *.gz            gunzip instead of zstd -d

@@ -61,6 +61,11 @@ def pieces(backup: StoredBackup, adapter: DatabaseAdapter, wish: Wish) -> list[P
         raise ConfigurationError(
             f"one new name was given for {len(chosen)} databases", hint="choose one with --database NAME"
         )
+    if len(chosen) > 1 and adapter.target_name(None):
+        raise ConfigurationError(
+            f"the target names one database, and the backup holds {len(chosen)}",
+            hint="choose one with --database NAME, or leave the database out of the target",
+        )
     return [_piece(backup, file, _name(file, adapter, wish, alone=len(chosen) == 1), wish) for file in chosen]
 
 

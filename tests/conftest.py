@@ -1,3 +1,9 @@
 """Fixtures for every test; the servers they start live in ``tests/servers``."""
 
+import signal
+
 pytest_plugins = ["tests.servers.postgresql", "tests.home"]
+
+# A shell starts what runs in its background with SIGINT ignored, and children inherit that: the tests that interrupt
+# a command could not. A handler of our own is not inherited; the default is.
+signal.signal(signal.SIGINT, signal.default_int_handler)

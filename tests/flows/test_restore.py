@@ -195,6 +195,8 @@ def test_one_of_several_databases_can_be_chosen(postgresql: Server, tmp_path: Pa
     backup(job(postgresql.url(), tmp_path / "backups", databases=["one", "two"]))
     report = restore(wish(tmp_path / "backups", postgresql.url(), database="two", rename="three"))
     assert [one.restored_as for one in report.restored] == ["three"]
+    with pytest.raises(ConfigurationError, match="target names one database, and the backup holds 2"):
+        restore(wish(tmp_path / "backups", postgresql.url("five")))
     with pytest.raises(BackupNotFound, match="four") as caught:
         restore(wish(tmp_path / "backups", postgresql.url(), database="four"))
     assert "one, two" in caught.value.hint
