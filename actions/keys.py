@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from actions.door import Identity, action
+from blocks.private_files import held_alone
 from core.container import ProfileKey
 from core.permissions import Permission
+from core.settings import settings
 from services import recovery
 
 
@@ -38,7 +41,8 @@ def rotate(who: Identity, name: str) -> Profile:
     """Give a profile a new key for new backups; the old ones go on opening theirs."""
     from blocks.addresses import profile_keys
 
-    return _save(name, (ProfileKey.generate(name), *profile_keys(name)), replace=True)
+    with _alone():
+        return _save(name, (ProfileKey.generate(name), *profile_keys(name)), replace=True)
 
 
 @action(Permission.VAULT_REVEAL)
@@ -58,11 +62,18 @@ def import_keys(who: Identity, path: Path) -> list[Profile]:
     """Bring back the keys of a recovery kit or its keys.json; keys that are here already stay as they are."""
     from blocks.saved import profiles as saved
 
-    here = {name: profile.open(name) for name, profile in saved().items()}
     brought: dict[str, list[ProfileKey]] = {}
     for key in recovery.read_keys(path):
         brought.setdefault(key.profile, []).append(key)
-    return [_merge(name, here.get(name, ()), keys) for name, keys in brought.items()]
+    with _alone():
+        here = {name: profile.open(name) for name, profile in saved().items()}
+        return [_merge(name, here.get(name, ()), keys) for name, keys in brought.items()]
+
+
+def _alone() -> AbstractContextManager[None]:
+    """Keys are read, added to and saved again: two at once on one machine must not undo each other."""
+    settings().home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return held_alone(settings().home / "keys.lock")
 
 
 def _merge(name: str, here: tuple[ProfileKey, ...], brought: list[ProfileKey]) -> Profile:

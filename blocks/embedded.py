@@ -53,7 +53,7 @@ class Api:
             # A proxy of the environment is for others: the embedded server is on this machine.
             with httpx.Client(auth=(user, password), timeout=timeout, trust_env=not self.embedded) as client:
                 return client.get(f"{self.url}/admin/version").is_success
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             return False
 
 
@@ -81,13 +81,28 @@ def in_use(current: Settings) -> Iterator[None]:
 
 
 def running(current: Settings) -> Api | None:
-    """The embedded server, when it is up."""
+    """The embedded server, when it is up. An address that a dead server left behind is not asked."""
     try:
         written = json.loads((folder(current) / ADDRESS).read_text())
-        api = Api(written["url"], written["auth"], embedded=True)
-    except (OSError, ValueError, KeyError):
+        api = Api(str(written["url"]), str(written["auth"]), embedded=True)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return api if api.answers() else None
+    return api if _is_served(current) and api.answers() else None
+
+
+def _is_served(current: Settings) -> bool:
+    """Whether a server of this home lives: only then is what listens at its address ours, and not somebody else's."""
+    try:
+        lock = os.open(folder(current) / SERVER, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def embedded(current: Settings) -> Api:
@@ -128,7 +143,7 @@ def _start(current: Settings) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "blocks.server"],
             env={
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name != "DBACKUP_PASSWORD"},
                 "DBACKUP_HOME": str(current.home),
                 "PREFECT_HOME": str(folder(current)),
                 "PREFECT_SERVER_ENCRYPTION_KEY": key,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import ConfigurationError
@@ -22,6 +25,17 @@ def written_once(path: Path, text: str) -> str:
         raise ConfigurationError(
             f"cannot write {path}: {error.strerror}", hint="make DBACKUP_HOME writable, or set it to another folder"
         ) from None
+
+
+@contextmanager
+def held_alone(path: Path) -> Iterator[None]:
+    """Hold a lock of this home, waiting for whoever has it: what is read within is still true when it is written."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _link_new(path: Path, text: str) -> None:

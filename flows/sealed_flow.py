@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from prefect import Flow
@@ -14,7 +14,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from blocks.addresses import seal
 from blocks.api import prefect_api
-from core.errors import DBackupError, RunFailed
+from core.errors import ConfigurationError, DBackupError, RunFailed
 from core.masking import mask
 from core.reports import BackupReport, Failure, IntegrityReport, RestoreReport
 from tasks.step import guarded
@@ -39,6 +39,11 @@ class SealedFlow(Flow[P, R], Generic[P, R]):
 
 
 def _sealed(parameter: Any) -> Any:
+    if isinstance(parameter, Mapping):  # Prefect would store what is in it before anybody could seal it
+        raise ConfigurationError(
+            "a flow takes a JobSpec, a RestoreSpec or an IntegritySpec, not a dictionary",
+            hint="make one first: JobSpec.model_validate({...})",
+        )
     return parameter.sealed(seal) if hasattr(parameter, "sealed") else parameter
 
 

@@ -15,10 +15,10 @@ from typing import Literal
 from core import naming
 from core.compression import Compression, compress
 from core.container import ProfileKey, seal
-from core.errors import ChecksumMismatch, ConfigurationError, DBackupError, DumpError, StorageFull
+from core.errors import BackupError, ChecksumMismatch, ConfigurationError, DBackupError, DumpError, StorageFull
 from core.jobs import JobSpec
 from core.log import logger
-from core.manifest import FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription, Trigger
+from core.manifest import MAX_SIZE, FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription, Trigger
 from core.ports import AdoptsFiles, DatabaseAdapter, DatabaseInfo, Dump, ServerInfo, StorageAdapter
 from core.streams import Chunks, Digest, Meter, Stage, through
 from services import progress
@@ -232,7 +232,19 @@ def manifest(plan: Plan, files: Sequence[ManifestFile], missing: Sequence[str]) 
 
 def commit(storage: StorageAdapter, plan: Plan, written: bytes) -> None:
     """Store the manifest, which makes the backup a backup; everything else must be there and proven before."""
-    storage.put(naming.manifest_key(plan.folder), [written])
+    key = naming.manifest_key(plan.folder)
+    if len(written) > MAX_SIZE:
+        raise BackupError(
+            f"the manifest would hold {len(written):,} bytes, and a reader takes no more than {MAX_SIZE:,}",
+            hint="back up fewer databases in one job",
+        )
+    storage.put(key, [written])
+    if b"".join(bytes(chunk) for chunk in storage.get(key)) != written:
+        storage.delete(key)
+        raise ChecksumMismatch(
+            f"{key} on {storage.describe()} gives back other bytes than were written",
+            hint="do not rely on this destination; check the disk or the provider",
+        )
     log.info("backup committed", backup=plan.backup_id, storage=storage.describe())
 
 

@@ -38,7 +38,9 @@ def check(storage: StorageAdapter, name: str, folder: Folder, keys: Keyring) -> 
         log.error(what, backup=folder.backup_id, storage=name, reason=error.message)
         found = {"outcome": FAILED, "method": READ_BACK, "reason": error.message, "hint": error.hint}
         return result.model_copy(update=found)
-    found = {"outcome": PASSED, "method": READ_BACK, "reason": unknown_author, "job": backup.manifest.job.name}
+    incomplete = f"it never held {', '.join(backup.manifest.missing)}" if backup.manifest.missing else ""
+    reason = "; ".join(filter(None, [unknown_author, incomplete]))
+    found = {"outcome": PASSED, "method": READ_BACK, "reason": reason, "job": backup.manifest.job.name}
     return result.model_copy(update=found)
 
 

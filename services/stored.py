@@ -80,9 +80,10 @@ def read(storage: StorageAdapter, folder: Folder) -> StoredBackup:
             hint="take another backup; unfinished ones cannot be restored",
         ) from None
     manifest = Manifest.parse(written)
-    if manifest.backup_id != folder.backup_id:
+    slug = naming.job_slug(manifest.job.name, manifest.job.id)
+    if (manifest.backup_id, slug) != (folder.backup_id, folder.slug):
         raise TamperedManifest(
-            f"the manifest in {folder.key} on {storage.describe()} belongs to the backup {manifest.backup_id}",
+            f"the manifest in {folder.key} on {storage.describe()} belongs to the backup {slug}/{manifest.backup_id}",
             hint="somebody moved or copied it; use another copy of this backup",
         )
     return StoredBackup(folder, manifest, written)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from blocks.api import prefect_api
 from blocks.embedded import folder, running
-from core.settings import settings
+from core.settings import Settings, settings
 from tests.waiting import until
 
 
@@ -62,6 +63,26 @@ def test_a_second_one_of_the_same_home_gives_way(address: dict[str, str]) -> Non
     api = running(settings())
     assert api is not None
     assert api.url == address["url"]
+
+
+def test_what_listens_at_a_dead_servers_address_is_never_asked(tmp_path: Path) -> None:
+    """Whoever takes the port of a server that was killed gets neither its password nor a say."""
+    (tmp_path / "prefect").mkdir()
+    (tmp_path / "prefect" / "serving").touch()
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        address = {"url": f"http://127.0.0.1:{stranger.getsockname()[1]}/api", "auth": "dbackup:secret", "pid": 1}
+        (tmp_path / "prefect" / "server.json").write_text(json.dumps(address))
+        assert running(Settings(home=tmp_path)) is None
+        stranger.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '{"url": 7, "auth": 7}', '{"url": "http://[", "auth": "a:b"}', "{"])
+def test_a_damaged_address_is_no_server(tmp_path: Path, text: str) -> None:
+    (tmp_path / "prefect").mkdir()
+    (tmp_path / "prefect" / "server.json").write_text(text)
+    assert running(Settings(home=tmp_path)) is None
 
 
 def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:

@@ -35,4 +35,5 @@ def test_log_lines_are_masked_and_carry_their_context(
     monkeypatch.setattr(logging.getLogger("dbackup"), "propagate", True)
     with caplog.at_level("INFO", "dbackup"):
         logger(service="test").info("connecting", url="postgresql://app:hunter2hunter2@db/shop", size=7)
-    assert caplog.messages == ["connecting  service=test url=postgresql://app:****@db/shop size=7"]
+    # A set: with Prefect loaded, the line reaches the capturing handler by its own logger as well.
+    assert set(caplog.messages) == {"connecting  service=test url=postgresql://app:****@db/shop size=7"}

@@ -155,6 +155,20 @@ def test_a_manifest_of_another_backup_is_refused(shop: Path, stored: BackupRepor
         restore(wish(tmp_path / "backups", tmp_path / "back.db"))
 
 
+def test_a_backup_moved_into_another_jobs_folder_is_refused(shop: Path, tmp_path: Path) -> None:
+    ours = backup(job(shop, tmp_path / "backups", name="ours"))
+    theirs = backup(job(shop, tmp_path / "backups", name="theirs"))
+    folder = ours.folder.partition("/")[0]
+    shutil.move(tmp_path / "backups" / theirs.folder, tmp_path / "backups" / folder / theirs.backup_id)
+    with pytest.raises(TamperedManifest, match="belongs to the backup theirs"):
+        restore(wish(tmp_path / "backups", tmp_path / "back.db", backup=f"{folder}/latest"))
+
+
+def test_a_dictionary_is_refused_before_prefect_can_store_it(shop: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not a dictionary"):
+        backup({"source": f"sqlite://{shop}", "destinations": [f"file://{tmp_path}"]})  # type: ignore[arg-type]
+
+
 def test_a_missing_key_is_named_before_a_byte_moves(stored: BackupReport, profile: str, tmp_path: Path) -> None:
     from blocks.saved import Kind, remove
 
