@@ -19,7 +19,7 @@ from adapters.database import ENGINES
 from adapters.storage import STORAGES as STORAGE_ADAPTERS
 from blocks.addresses import profile_keys
 from blocks.encryption_key import encryption_keys
-from blocks.saved import Kind, load, load_source, remove
+from blocks.saved import Kind, everything, load, load_source, remove
 from blocks.sources import SOURCES, PostgreSQLSource
 from blocks.storages import STORAGES
 from core.errors import ConfigurationError, DBackupError, EncryptionError, WrongKey
@@ -122,6 +122,15 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings.cache_clear()
     encryption_keys.cache_clear()
     return tmp_path / "fresh"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_nothing_saved(home: Path) -> Iterator[None]:
+    """The home is the whole session's: what is saved here would be found wanting by a doctor elsewhere."""
+    yield
+    for kind in Kind:
+        for name in everything(kind):
+            remove(kind, name)
 
 
 @pytest.fixture(autouse=True)
