@@ -127,7 +127,7 @@ def test_a_changed_file_is_refused_before_any_of_it_is_used(stored: BackupReport
 
 def test_a_tampered_manifest_is_refused_unless_that_is_accepted(stored: BackupReport, tmp_path: Path) -> None:
     path = tmp_path / "backups" / stored.folder / "backup.meta.json"
-    path.write_text(path.read_text().replace('"name":"shop"', '"name":"sh0p"'))
+    path.write_text(path.read_text().replace('"trigger":"python"', '"trigger":"manual"'))
     with pytest.raises(TamperedManifest):
         restore(wish(tmp_path / "backups", tmp_path / "back.db"))
     assert not (tmp_path / "back.db").exists()
