@@ -53,7 +53,7 @@ def server(size: int) -> Iterator[Server]:
 
     Raises ProgramFailed when none is installed.
     """
-    installed = install.debian_servers()
+    installed = install.postgresql_servers()
     if not installed:
         raise ProgramFailed("PostgreSQL's server is not installed; run: make test, or apt-get install postgresql")
     with running(installed[-1], room=ROOM * size) as started:

