@@ -65,6 +65,7 @@ def backup(  # noqa: PLR0913 - the parameters of a command are its options
         str, typer.Option(metavar="JOB", help="What to call it in lists; normally the source.", show_default=False)
     ] = "",
     retries: Annotated[int, typer.Option(metavar="N", help="How often to try a failed upload again.")] = 3,
+    spool: Annotated[str, typer.Option(metavar="disk|memory", help="Where bytes wait for slow destinations.")] = "disk",
     password_stdin: FromStdin = False,
     ask_password: Asked = False,
 ) -> None:
@@ -86,6 +87,7 @@ def backup(  # noqa: PLR0913 - the parameters of a command are its options
         compression=parsed(compression),
         exact_rows=exact_rows,
         retries=retries,
+        spool=spool,
     )
     _back_up(out, spec)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
 from pydantic_core import CoreSchema, core_schema
@@ -57,13 +57,14 @@ class JobSpec(BaseModel):
     ``databases`` empty means the one the source names, or all of them; ``exclude`` takes shell patterns.
     ``profile`` names an encryption profile; without one the backup is not encrypted. Tables with at most
     ``exact_rows`` estimated rows are counted exactly, larger ones are estimated. ``retries`` is how often a
-    failed upload is tried again.
+    failed upload is tried again. ``spool`` is where the bytes wait for a slow destination: on disk, or in a bounded
+    memory, where the slowest destination holds the dump up and no upload can be tried again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Address
-    destinations: tuple[Address, ...] = Field(min_length=1)
+    destinations: tuple[Address, ...] = Field(min_length=1, max_length=16)
     name: str = ""
     databases: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -75,6 +76,7 @@ class JobSpec(BaseModel):
     compression: Compression = Field(default=Compression(), json_schema_extra={"default": str(Compression())})
     exact_rows: int = Field(default=1_000_000, ge=0)
     retries: int = Field(default=3, ge=0, le=20)
+    spool: Literal["disk", "memory"] = "disk"
 
     @field_validator("destinations")
     @classmethod

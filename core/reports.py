@@ -40,6 +40,16 @@ class StoredCopy(_Report):
     failure: Failure | None = None
 
 
+class Healed(_Report):
+    """A copy that an earlier run owed to a destination: brought there from ``origin``, or why not."""
+
+    backup_id: str
+    storage: str
+    origin: str = ""
+    complete: bool = False
+    reason: str = ""
+
+
 class BackupReport(_Report):
     """One run of a backup. Sizes are in bytes: ``dump_size`` as the tools produced it, ``size`` as stored."""
 
@@ -53,6 +63,7 @@ class BackupReport(_Report):
     copies: tuple[StoredCopy, ...]
     failures: tuple[Failure, ...] = ()
     retention: tuple[str, ...] = ()
+    healed: tuple[Healed, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -103,6 +114,37 @@ class RestoreReport(_Report):
     def summary(self) -> str:
         """The outcome in a few words."""
         return f"restore of {self.backup_id} {self.state.value}, {len(self.restored)} databases came back"
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class HealReport(_Report):
+    """One run that brought to destinations what earlier runs owed them."""
+
+    state: RunState
+    job: str
+    started_at: datetime
+    finished_at: datetime
+    healed: tuple[Healed, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """What is still owed."""
+        hint = "look at the destination, then run: dbackup job heal NAME"
+        return tuple(
+            Failure(subject=f"{one.backup_id} on {one.storage}", reason=one.reason, hint=hint)
+            for one in self.healed
+            if not one.complete
+        )
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a few words."""
+        done = sum(one.complete for one in self.healed)
+        return f"healing of {self.job} {self.state.value}, {done} of {len(self.healed)} owed copies are there"
 
     @property
     def seconds(self) -> float:

@@ -81,6 +81,21 @@ class LocationRow(Table):
     backup: Mapped[BackupRow] = relationship(back_populates="locations")
 
 
+class OwedRow(Table):
+    """A copy that a run could not bring to one of its destinations, to be brought there later from another."""
+
+    __tablename__ = "owed"
+
+    backup_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    storage: Mapped[str] = mapped_column(Text, primary_key=True)
+    folder: Mapped[str] = mapped_column(Text)
+    job_slug: Mapped[str] = mapped_column(String(128))
+    since: Mapped[datetime] = mapped_column(Moment)
+    reason: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("ix_owed_job_slug", "job_slug"),)
+
+
 class VerificationRow(Table):
     """One check of one copy. It outlives the copy: it is history."""
 

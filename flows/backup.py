@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect.futures import PrefectFuture
 
@@ -22,9 +23,12 @@ from core.states import RunState
 from flows.sealed_flow import ended, failure_of, sealed_flow
 from services import backups
 from services.backups import Item, Plan
-from services.spool import Spool
+from services.destinations import Destination
+from services.memory_spool import MemorySpool
+from services.spool import Spool, SpoolReader
 from tasks import backup as steps
-from tasks.backup import Destination, Prepared
+from tasks import healing
+from tasks.backup import Prepared
 from tasks.bookkeeping import complete, recorded
 from tasks.step import retried
 
@@ -34,7 +38,7 @@ class Attempt:
     """One item under way: its spool, its uploads by destination, and what came of its dump."""
 
     item: Item
-    spool: Spool
+    spool: Spool | MemorySpool
     uploads: dict[str, PrefectFuture[None]] = field(default_factory=dict)
     ended: list[PrefectFuture[None]] = field(default_factory=list)  # the uploads that are over, well or not
     dumped: ManifestFile | Failure | None = None
@@ -47,12 +51,13 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
         prepared = steps.initialize(job, trigger)
         with steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
             for item in backups.items(prepared.plan, scratch):
-                attempts.append(Attempt(item, Spool(spools / item.name)))
+                attempts.append(Attempt(item, backups.spool(prepared.plan, spools / item.name)))
                 _begin(prepared, attempts[-1])
                 attempts[-1].dumped = _dump(prepared.plan, attempts[-1])
                 _let_go(attempts)
             manifest, copies, failures = _settle(prepared, attempts)
-        report = _report(prepared, manifest, copies, failures)
+        healed = healing.settle(prepared, manifest, copies)
+        report = _report(prepared, manifest, copies, failures).model_copy(update={"healed": healed})
         complete(execution, report)
     return ended(report)
 
@@ -81,11 +86,19 @@ def _names(attempts: Sequence[Attempt]) -> list[str]:
 
 def _begin(prepared: Prepared, attempt: Attempt) -> None:
     """Let the uploads follow the spool."""
-    upload = retried(steps.upload, prepared.plan.spec.retries)
-    for one in prepared.destinations:
-        future = upload.submit(prepared.plan, attempt.item, attempt.spool, one)
+    spec = prepared.plan.spec
+    upload = retried(steps.upload, spec.retries if spec.spool == "disk" else 0)
+    readers = [(one, attempt.spool.reader()) for one in prepared.destinations]
+    for one, reader in readers:
+        future = upload.submit(prepared.plan, attempt.item, reader, one)
         attempt.uploads[one.name] = future
-        future.add_done_callback(attempt.ended.append)
+        future.add_done_callback(partial(_over, attempt, reader))
+
+
+def _over(attempt: Attempt, reader: SpoolReader, upload: PrefectFuture[None]) -> None:
+    """An upload has ended, well or not: nobody is to wait for it."""
+    reader.leave()
+    attempt.ended.append(upload)
 
 
 def _dump(plan: Plan, attempt: Attempt) -> ManifestFile | Failure:

@@ -16,13 +16,13 @@ from blocks.addresses import seal
 from blocks.api import prefect_api
 from core.errors import ConfigurationError, DBackupError, RunFailed
 from core.masking import mask
-from core.reports import BackupReport, Failure, IntegrityReport, RestoreReport
+from core.reports import BackupReport, Failure, HealReport, IntegrityReport, RestoreReport
 from tasks.step import guarded
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Report = TypeVar("Report", BackupReport, RestoreReport, IntegrityReport)
+Report = TypeVar("Report", BackupReport, RestoreReport, IntegrityReport, HealReport)
 
 WORKERS = 32  # threads for uploads and checks; they wait more than they work
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from core import naming
 from core.compression import Compression, compress
@@ -22,7 +22,8 @@ from core.manifest import MAX_SIZE, FileEncryption, JobReference, Manifest, Mani
 from core.ports import AdoptsFiles, DatabaseAdapter, DatabaseInfo, Dump, ServerInfo, StorageAdapter
 from core.streams import Chunks, Digest, Meter, Stage, through
 from services import progress
-from services.spool import Spool
+from services.memory_spool import MemorySpool
+from services.spool import Spool, SpoolReader
 
 READ_BACK = "read back"
 log = logger(service="backup")
@@ -43,9 +44,14 @@ class Plan:
     trigger: Trigger
 
     @property
+    def slug(self) -> str:
+        """The job's folder on every destination."""
+        return naming.job_slug(self.job.name, self.job.id)
+
+    @property
     def folder(self) -> str:
         """The backup's folder on every destination."""
-        return naming.backup_folder(naming.job_slug(self.job.name, self.job.id), self.backup_id)
+        return naming.backup_folder(self.slug, self.backup_id)
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,15 @@ def plan(spec: JobSpec, source: DatabaseAdapter, key: ProfileKey | None, trigger
     )
 
 
+def saved_job(name: str) -> JobReference:
+    """What a job with a name is called in every one of its backups."""
+    return JobReference(id=f"job:{name}", name=name)
+
+
 def _job(spec: JobSpec, source: DatabaseAdapter) -> JobReference:
     """The job's own name, or for a backup without a job one that is the same the next time."""
     if spec.name:
-        return JobReference(id=f"job:{spec.name}", name=spec.name)
+        return saved_job(spec.name)
     if spec.source.is_name:
         return JobReference(id=f"source:{spec.source}", name=spec.source)
     where = source.describe()
@@ -137,7 +148,12 @@ def _object_name(plan: Plan, database: str, dump: Dump) -> str:
     return naming.object_name(database, dump.extension, suffix, encrypted=plan.key is not None)
 
 
-def dump(plan: Plan, item: Item, spool: Spool) -> ManifestFile:
+def spool(plan: Plan, path: Path) -> Spool | MemorySpool:
+    """The buffer between a dump and its uploads: a file at ``path``, unless the job wants none on disk."""
+    return MemorySpool() if plan.spec.spool == "memory" else Spool(path)
+
+
+def dump(plan: Plan, item: Item, spool: Spool | MemorySpool) -> ManifestFile:
     """Dump one item into the spool, which is finished only when the dump is proven complete.
 
     Raises DumpError, StorageFull, or what the engine raises on connecting; then the spool is not finished.
@@ -171,17 +187,19 @@ def pipeline(compression: Compression, key: ProfileKey | None) -> Sequence[Stage
     return [compress(compression), *sealing]
 
 
-def upload(storage: StorageAdapter, key: str, spool: Spool) -> None:
+def upload(storage: StorageAdapter, key: str, spool: SpoolReader) -> None:
     """Bring the spool's bytes to a destination, following the dump. Raises SpoolAborted when the dump failed.
 
     A spool that lies in the storage's own staging folder is published by a link; nothing is copied.
     """
     with progress.step(f"upload {key.rpartition('/')[2]} → {storage.describe()}") as advance:
-        if isinstance(storage, AdoptsFiles) and spool.path.is_relative_to(storage.staging()):
-            path = spool.wait()
-            if storage.adopt(key, path):
-                return
+        if isinstance(storage, AdoptsFiles) and _lies_on(spool, storage) and storage.adopt(key, spool.wait()):
+            return
         storage.put(key, through(spool.read(), Meter(advance)))
+
+
+def _lies_on(spool: SpoolReader, storage: AdoptsFiles) -> TypeGuard[Spool]:
+    return isinstance(spool, Spool) and spool.path.is_relative_to(storage.staging())
 
 
 @dataclass(frozen=True)
@@ -230,9 +248,9 @@ def manifest(plan: Plan, files: Sequence[ManifestFile], missing: Sequence[str]) 
     )
 
 
-def commit(storage: StorageAdapter, plan: Plan, written: bytes) -> None:
+def commit(storage: StorageAdapter, folder: str, written: bytes) -> None:
     """Store the manifest, which makes the backup a backup; everything else must be there and proven before."""
-    key = naming.manifest_key(plan.folder)
+    key = naming.manifest_key(folder)
     if len(written) > MAX_SIZE:
         raise BackupError(
             f"the manifest would hold {len(written):,} bytes, and a reader takes no more than {MAX_SIZE:,}",
@@ -245,7 +263,7 @@ def commit(storage: StorageAdapter, plan: Plan, written: bytes) -> None:
             f"{key} on {storage.describe()} gives back other bytes than were written",
             hint="do not rely on this destination; check the disk or the provider",
         )
-    log.info("backup committed", backup=plan.backup_id, storage=storage.describe())
+    log.info("backup committed", folder=folder, storage=storage.describe())
 
 
 def withdraw(storage: StorageAdapter, plan: Plan, names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from core.manifest import Manifest
 from core.settings import settings
 from db.catalog import Catalog
 from db.executions import Executions
+from db.owed import OwedCopies
 from db.session import Database, open_database
 
 log = logger(service="catalog")
@@ -49,3 +50,8 @@ def require_as_recorded(manifest: Manifest) -> None:
 def executions() -> Executions:
     """The record of runs."""
     return Executions(database())
+
+
+def owed_copies() -> OwedCopies:
+    """What earlier runs owe to some of their destinations."""
+    return OwedCopies(database())

@@ -13,9 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Condition
 from types import TracebackType
+from typing import Protocol
 
 from core.errors import SpoolAborted, StorageError, StorageFull
 from core.streams import CHUNK_SIZE, Chunk, Chunks
+
+ABORTED = "the dump this upload was following did not complete; nothing was published"
+
+
+class SpoolReader(Protocol):
+    """One destination's view of a spool."""
+
+    def read(self) -> Iterator[Chunk]:
+        """Every byte from the first on, following the writer to the proven end. Raises SpoolAborted."""
+
+    def leave(self) -> None:
+        """Want no more bytes, so that nobody waits for this reader. Safe to call twice."""
 
 
 class Spool:
@@ -56,6 +69,13 @@ class Spool:
         """Write every chunk behind what is there. Raises StorageFull or StorageError."""
         for chunk in chunks:
             self._append(chunk)
+
+    def reader(self) -> SpoolReader:
+        """The file is its own reader: any number of destinations read it, as often as they need to."""
+        return self
+
+    def leave(self) -> None:
+        """Nobody waits for a reader of a file."""
 
     def finish(self) -> None:
         """Declare the bytes complete and proven; only now can a reader reach their end."""
@@ -123,7 +143,7 @@ class Spool:
 
     def _refuse_aborted(self) -> None:
         if self._aborted:
-            raise SpoolAborted("the dump this upload was following did not complete; nothing was published")
+            raise SpoolAborted(ABORTED)
 
     def _end(self, *, finished: bool) -> None:
         with self._changed:

@@ -12,25 +12,19 @@ from core.errors import ConfigurationError, DBackupError, StorageError
 from core.jobs import Address, JobSpec
 from core.log import logger
 from core.manifest import Manifest, ManifestFile, Trigger
-from core.ports import AdoptsFiles, StorageAdapter
+from core.ports import AdoptsFiles
 from core.reports import Failure, StoredCopy
 from core.settings import settings
 from services import backups
 from services.backups import READ_BACK, Item, Plan, StoredBytes
+from services.destinations import Destination
+from services.memory_spool import MemorySpool
 from services.records import catalog
-from services.spool import Spool
+from services.spool import Spool, SpoolReader
 from services.workspace import sweep, workspace
 from tasks.step import step
 
 log = logger(service="backup")
-
-
-@dataclass(frozen=True)
-class Destination:
-    """An open destination and the name people know it by."""
-
-    name: str
-    storage: StorageAdapter
 
 
 @dataclass(frozen=True)
@@ -69,16 +63,31 @@ def initialize(job: JobSpec, trigger: Trigger) -> Prepared:
 
 def _opened(plan: Plan, address: Address) -> Destination | StoredCopy:
     """A destination that has proven that it can take the backup, or why it cannot."""
+    opened = open_destination(address)
+    if isinstance(opened, StoredCopy):
+        return opened
+    try:
+        backups.require_room(plan, opened.storage.free_space(), opened.name)
+    except DBackupError as error:
+        return _unusable(opened.name, error)
+    return opened
+
+
+def open_destination(address: Address) -> Destination | StoredCopy:
+    """A destination that has proven that it can be written, or why it cannot."""
     name = str(address) if address.is_name else address.shown
     try:
         storage = open_storage(address)
         name = name if address.is_name else storage.describe()
         storage.check()
-        backups.require_room(plan, storage.free_space(), name)
     except DBackupError as error:
-        log.error("destination cannot be used", storage=name, reason=error.message)
-        return StoredCopy(storage=name, complete=False, failure=Failure.of(name, error))
+        return _unusable(name, error)
     return Destination(name, storage)
+
+
+def _unusable(name: str, error: DBackupError) -> StoredCopy:
+    log.error("destination cannot be used", storage=name, reason=error.message)
+    return StoredCopy(storage=name, complete=False, failure=Failure.of(name, error))
 
 
 def _spools_beside(destinations: Sequence[Destination]) -> Path | None:
@@ -102,7 +111,7 @@ def folders(prepared: Prepared) -> Iterator[tuple[Path, Path]]:
 
 
 @step("dump", "dump {item.label}")
-def dump(plan: Plan, item: Item, spool: Spool) -> ManifestFile:
+def dump(plan: Plan, item: Item, spool: Spool | MemorySpool) -> ManifestFile:
     """Dump one item. Whatever goes wrong, the uploads that follow the spool are told at once."""
     with ExitStack() as stack:
         stack.callback(spool.abort)  # does nothing once the spool is finished
@@ -110,7 +119,7 @@ def dump(plan: Plan, item: Item, spool: Spool) -> ManifestFile:
 
 
 @step("upload", "upload {item.label} → {destination.name}")
-def upload(plan: Plan, item: Item, spool: Spool, destination: Destination) -> None:
+def upload(plan: Plan, item: Item, spool: SpoolReader, destination: Destination) -> None:
     """Bring one item to one destination, beside its dump."""
     backups.upload(destination.storage, f"{plan.folder}/{item.name}", spool)
 
@@ -126,7 +135,7 @@ def verify(plan: Plan, destination: Destination, files: Sequence[ManifestFile]) 
 def commit(plan: Plan, destination: Destination, manifest: Manifest) -> StoredCopy:
     """Write the manifest: from here on the copy counts as a backup."""
     written = manifest.to_bytes(plan.key)
-    backups.commit(destination.storage, plan, written)
+    backups.commit(destination.storage, plan.folder, written)
     try:
         catalog().record(manifest, written, storage=destination.name, folder=plan.folder)
     except DBackupError as error:  # the destination is the truth; the catalog can be rebuilt from it

@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from core.errors import DBackupError
 from core.log import logger
 from core.masking import mask
-from core.reports import BackupReport, IntegrityReport, RestoreReport
+from core.reports import BackupReport, HealReport, IntegrityReport, RestoreReport
 from core.settings import settings
 from core.states import RunState
 from services.records import executions
@@ -64,7 +64,7 @@ def _finish(execution: str, state: RunState, reason: str) -> None:
 
 
 @step("complete")
-def complete(execution: str, report: BackupReport | RestoreReport | IntegrityReport) -> None:
+def complete(execution: str, report: BackupReport | RestoreReport | IntegrityReport | HealReport) -> None:
     """Record how the run ended; what is stored is stored, whether this works or not."""
     try:
         executions().finish(execution, report.state, summary=report.summary, report=report.model_dump_json())

@@ -1,0 +1,102 @@
+"""Bringing a backup from one destination to another, as it is, without touching any database.
+
+A copy counts only when each of its files was read back from where it went, and its manifest is written last: the same
+proof as for a new backup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core import naming
+from core.container import Keyring
+from core.errors import BackupNotFound, ChecksumMismatch, ObjectExists, ObjectNotFound
+from core.log import logger
+from core.manifest import ManifestFile
+from core.streams import Chunk, Chunks, Digest, Meter, through
+from services import progress, stored
+from services.backups import StoredBytes, commit, read_back
+from services.destinations import Destination
+from services.records import require_as_recorded
+from services.stored import Folder, StoredBackup
+
+log = logger(service="copies")
+
+
+def holds(destination: Destination, folder: Folder) -> bool:
+    """Whether a complete backup lies in this folder there. Raises what the storage raises."""
+    manifest = naming.manifest_key(folder.key)
+    return any(one.key == manifest for one in destination.storage.list(manifest))
+
+
+def copy(folder: Folder, origin: Destination, target: Destination, keys: Keyring) -> StoredBackup:
+    """Copy one backup, and prove the copy. Raises IntegrityError for an origin that is damaged, or what storages raise.
+
+    Whatever happens, the target holds the whole backup or nothing that counts as one.
+    """
+    backup = _genuine(folder, origin, keys)
+    for file in backup.manifest.files:
+        _copy_file(f"{folder.key}/{file.name}", file, origin, target)
+    commit(target.storage, folder.key, backup.written)
+    log.info("backup copied", backup=folder.backup_id, origin=origin.name, target=target.name)
+    return backup
+
+
+def _genuine(folder: Folder, origin: Destination, keys: Keyring) -> StoredBackup:
+    """The backup at its origin, which must be what was written: a forged one is not to be spread."""
+    backup = stored.read(origin.storage, folder)
+    if backup.manifest.key_ids() <= keys.keys():
+        stored.require_genuine(backup, keys)
+    require_as_recorded(backup.manifest)
+    return backup
+
+
+def _copy_file(key: str, file: ManifestFile, origin: Destination, target: Destination) -> None:
+    """Copy one object. What a copy that broke off has left is used when it is whole, else written anew."""
+    with progress.step(f"copy {file.name} → {target.name}", file.size) as advance:
+        try:
+            target.storage.put(key, through(origin.storage.get(key), _Proven(file, origin.name), Meter(advance)))
+        except ObjectExists:
+            if _is_whole(target, key, file):
+                return
+            target.storage.delete(key)
+            target.storage.put(key, through(origin.storage.get(key), _Proven(file, origin.name)))
+    read_back(StoredBytes.at(target.storage, key), file)
+
+
+def _is_whole(destination: Destination, key: str, file: ManifestFile) -> bool:
+    try:
+        read_back(StoredBytes.at(destination.storage, key), file)
+    except ChecksumMismatch:
+        return False
+    return True
+
+
+class _Proven:
+    """A stage that raises after the last chunk unless all were what the manifest says: then nothing is published."""
+
+    def __init__(self, file: ManifestFile, where: str) -> None:
+        self._file, self._where = file, where
+
+    def __call__(self, chunks: Chunks) -> Iterator[Chunk]:
+        digest = Digest()
+        yield from digest(chunks)
+        if (digest.size, digest.sha256) != (self._file.size, self._file.sha256):
+            raise ChecksumMismatch(
+                f"{self._file.name} on {self._where} is not what was written there",
+                hint="this copy is damaged: verify the backup, and take a new one",
+            )
+
+
+def first_with(folder: Folder, destinations: list[Destination]) -> Destination:
+    """The first destination that holds the backup. Raises BackupNotFound when none of them does."""
+    for destination in destinations:
+        try:
+            if holds(destination, folder):
+                return destination
+        except ObjectNotFound:
+            continue
+    raise BackupNotFound(
+        f"none of the destinations that answer holds {folder.backup_id}",
+        hint="when all of them answer and none has it, there is nothing left to copy",
+    )

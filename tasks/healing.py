@@ -1,0 +1,63 @@
+"""Bringing to destinations what earlier runs owe them, from where it is, without a new dump."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blocks.addresses import keyring
+from core import naming
+from core.errors import DBackupError
+from core.jobs import JobSpec
+from core.log import logger
+from core.manifest import Manifest
+from core.reports import Healed, StoredCopy
+from services import healing
+from services.backups import saved_job
+from services.destinations import Destination
+from services.records import owed_copies
+from tasks.backup import Prepared, open_destination
+from tasks.step import step
+
+log = logger(service="healing")
+
+
+def settle(prepared: Prepared, manifest: Manifest, copies: Sequence[StoredCopy]) -> tuple[Healed, ...]:
+    """Pay what earlier runs owe to the destinations of this one, then note what this one owes itself."""
+    plan = prepared.plan
+    paid = tuple[Healed, ...]()
+    if _owes(plan.slug):
+        paid = heal(plan.slug, prepared.destinations, all_answer=not prepared.unusable)
+    if any(copy.complete for copy in copies):
+        missing = [(copy.storage, str(copy.failure)) for copy in copies if not copy.complete]
+        healing.owe(plan.folder, manifest.backup_id, missing)
+    return paid
+
+
+def _owes(slug: str) -> bool:
+    try:
+        return bool(owed_copies().of_job(slug))
+    except DBackupError as error:
+        log.warning("it is not known whether copies are owed", reason=error.message)
+        return False
+
+
+@step("heal")
+def heal(slug: str, destinations: Sequence[Destination], *, all_answer: bool) -> tuple[Healed, ...]:
+    """Bring every owed copy to the destinations that are open; none of them that fails ends the run."""
+    return tuple(healing.heal(slug, destinations, all_answer=all_answer, keys=keyring()))
+
+
+@step("initialize")
+def initialize(job: JobSpec) -> tuple[str, tuple[Destination, ...], tuple[StoredCopy, ...]]:
+    """The job's folder, the destinations that answer, and those that do not. The source is not touched."""
+    reference = saved_job(job.name)
+    opened = [open_destination(address) for address in job.destinations]
+    answering = tuple(one for one in opened if isinstance(one, Destination))
+    silent = tuple(one for one in opened if isinstance(one, StoredCopy))
+    return naming.job_slug(reference.name, reference.id), answering, silent
+
+
+def still_owed(slug: str, silent: StoredCopy) -> list[Healed]:
+    """What a destination that does not answer is owed, with the reason that it gives."""
+    owed = [one for one in owed_copies().of_job(slug) if one.storage == silent.storage]
+    return [Healed(backup_id=one.backup_id, storage=one.storage, reason=str(silent.failure)) for one in owed]

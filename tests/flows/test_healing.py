@@ -1,0 +1,132 @@
+"""What one destination missed is brought there from another, proven again, and nothing else is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from actions import backups as stored_backups
+from actions.door import LOCAL_ADMINISTRATOR
+from core.errors import RunFailed
+from core.jobs import Address, IntegritySpec, JobSpec
+from core.reports import BackupReport, HealReport
+from core.states import RunState
+from flows.backup import backup
+from flows.heal import heal
+from flows.integrity import integrity
+from services.records import catalog
+from tests.disks import read_only
+from tests.flows.shop import files_below, job
+
+
+@pytest.fixture
+def two(shop: Path, tmp_path: Path) -> JobSpec:
+    """A job with two destinations, of a name that no other test uses."""
+    return job(shop, tmp_path / "near", tmp_path / "far", name=f"heal-{tmp_path.name}")
+
+
+def partial(wish: JobSpec, far: Path) -> BackupReport:
+    """A backup that reaches only the near destination."""
+    far.mkdir(exist_ok=True)
+    with read_only(far), pytest.raises(RunFailed) as caught:
+        backup(wish)
+    report = caught.value.report
+    assert isinstance(report, BackupReport)
+    assert report.state is RunState.PARTIAL
+    return report
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_the_next_run_brings_what_is_owed_without_another_dump(two: JobSpec, tmp_path: Path) -> None:
+    missed = partial(two, tmp_path / "far")
+    report = backup(two)
+    assert report.state is RunState.SUCCESS
+    (healed,) = report.healed
+    assert (healed.backup_id, healed.complete) == (missed.backup_id, True)
+    assert healed.origin == str(tmp_path / "near")
+    assert content(tmp_path / "far" / missed.folder) == content(tmp_path / "near" / missed.folder)
+    assert catalog().find(missed.backup_id).storages == (str(tmp_path / "far"), str(tmp_path / "near"))
+    assert backup(two).healed == ()
+
+
+def test_healing_by_hand_touches_no_database(two: JobSpec, shop: Path, tmp_path: Path) -> None:
+    missed = partial(two, tmp_path / "far")
+    shop.unlink()
+    report = heal(two)
+    assert report.state is RunState.SUCCESS
+    checked = integrity(IntegritySpec(storages=(Address(f"file://{tmp_path}/far"),), backup=missed.backup_id))
+    assert [one.outcome for one in checked.checked] == ["passed"]
+    assert heal(two).healed == ()
+
+
+def test_a_destination_that_is_still_away_stays_owed(two: JobSpec, tmp_path: Path) -> None:
+    missed = partial(two, tmp_path / "far")
+    with read_only(tmp_path / "far"), pytest.raises(RunFailed) as caught:
+        heal(two)
+    report = caught.value.report
+    assert isinstance(report, HealReport)
+    assert [(one.backup_id, one.complete) for one in report.healed] == [(missed.backup_id, False)]
+    assert heal(two).healed[0].complete
+
+
+def test_a_backup_that_somebody_deleted_is_not_brought_back(two: JobSpec, tmp_path: Path) -> None:
+    whole = backup(two)
+    far = Address(f"file://{tmp_path}/far")
+    stored_backups.delete(LOCAL_ADMINISTRATOR, whole.backup_id, far)
+    assert heal(two).healed == ()
+    assert backup(two).healed == ()
+    assert not (tmp_path / "far" / whole.folder).exists()
+
+
+def test_a_damaged_origin_is_not_spread(two: JobSpec, tmp_path: Path) -> None:
+    missed = partial(two, tmp_path / "far")
+    (data,) = (tmp_path / "near" / missed.folder).glob("*.zst")
+    data.write_bytes(data.read_bytes()[:-1] + b"?")
+    with pytest.raises(RunFailed) as caught:
+        heal(two)
+    assert "not what was written" in str(caught.value)
+    assert files_below(tmp_path / "far") == []
+
+
+def test_what_is_left_of_a_copy_that_broke_off_is_not_trusted(two: JobSpec, tmp_path: Path) -> None:
+    missed = partial(two, tmp_path / "far")
+    (data,) = (tmp_path / "near" / missed.folder).glob("*.zst")
+    (tmp_path / "far" / missed.folder).mkdir(parents=True)
+    (tmp_path / "far" / missed.folder / data.name).write_bytes(b"half of it")
+    assert heal(two).healed[0].complete
+    assert content(tmp_path / "far" / missed.folder) == content(tmp_path / "near" / missed.folder)
+
+
+def test_a_copy_that_no_destination_holds_any_more_is_owed_no_longer(two: JobSpec, tmp_path: Path) -> None:
+    missed = partial(two, tmp_path / "far")
+    shutil.rmtree(tmp_path / "near" / missed.folder)
+    with pytest.raises(RunFailed, match="none of the destinations"):
+        heal(two)
+    assert heal(two).healed == ()
+
+
+def test_a_spool_in_memory_reaches_every_destination_and_no_disk_on_the_way(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        pytest.fail("a spool was made on disk")
+
+    monkeypatch.setattr("services.spool.Spool.__init__", refused)
+    report = backup(job(shop, tmp_path / "near", tmp_path / "far", spool="memory"))
+    assert report.state is RunState.SUCCESS
+    assert content(tmp_path / "far" / report.folder) == content(tmp_path / "near" / report.folder)
+
+
+def test_with_a_spool_in_memory_a_destination_that_fails_takes_no_other_with_it(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    with read_only(tmp_path / "far"), pytest.raises(RunFailed) as caught:
+        backup(job(shop, tmp_path / "near", tmp_path / "far", spool="memory"))
+    report = caught.value.report
+    assert isinstance(report, BackupReport)
+    assert report.state is RunState.PARTIAL
+    assert [copy.complete for copy in sorted(report.copies, key=lambda copy: copy.storage)] == [False, True]
