@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from actions.door import Identity, action
 from blocks.addresses import engine_of, open_source, open_storage, storage_of
-from core.errors import DBackupError
+from core.errors import ConfigurationError, DBackupError
 from core.jobs import Address
 from core.permissions import Permission
 from core.ports import DatabaseInfo, ServerInfo
@@ -96,15 +96,28 @@ def test_storage(who: Identity, storage: Address) -> int | None:
 
 @action(Permission.SOURCES_WRITE)
 def remove_source(who: Identity, name: str) -> None:
-    """Forget a source. Its backups stay."""
-    from blocks.saved import Kind, remove
+    """Forget a source. Its backups stay. Raises ConfigurationError while a job needs it."""
+    from blocks.saved import Kind
 
-    remove(Kind.SOURCE, name)
+    _remove(Kind.SOURCE, name)
 
 
 @action(Permission.STORAGES_WRITE)
 def remove_storage(who: Identity, name: str) -> None:
-    """Forget a storage. What lies on it stays."""
-    from blocks.saved import Kind, remove
+    """Forget a storage. What lies on it stays. Raises ConfigurationError while a job needs it."""
+    from blocks.saved import Kind
 
-    remove(Kind.STORAGE, name)
+    _remove(Kind.STORAGE, name)
+
+
+def _remove(kind: Kind, name: str) -> None:
+    from blocks.saved import load, remove
+    from deployments.jobs import using
+
+    load(kind, name)
+    if jobs := using(kind, name):
+        raise ConfigurationError(
+            f"the {kind} {name} is needed by the jobs: {', '.join(jobs)}",
+            hint="delete these jobs first, or make them with another one",
+        )
+    remove(kind, name)

@@ -11,7 +11,7 @@ import inspect
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
@@ -35,18 +35,24 @@ _COMMON = {
 
 
 def command(
-    app: typer.Typer, name: str | None = None
+    app: typer.Typer, name: str | None = None, *, takes: Callable[..., Any] | None = None
 ) -> Callable[[Callable[Concatenate[Output, P], None]], Callable[..., None]]:
-    """Make a function a command of ``app``, named as the function or by ``name``."""
+    """Make a function a command of ``app``, named as the function or by ``name``.
+
+    Options that several commands have are the parameters of ``takes``; what it makes of them is the function's second
+    argument.
+    """
+    shared = list(inspect.signature(takes, eval_str=True).parameters.values()) if takes else []
 
     def decorate(function: Callable[Concatenate[Output, P], None]) -> Callable[..., None]:
         @functools.wraps(function)
         def call(*, as_json: bool, verbose: bool, debug: bool, **options: Any) -> None:
             out = Output(as_json=as_json)
             listen(out, verbose=verbose, debug=debug)
-            function(out, **options)  # type: ignore[call-arg]
+            taken = {one.name: options.pop(one.name) for one in shared}
+            function(out, *([takes(**taken)] if takes else []), **options)
 
-        signature = _with_common_options(function)
+        signature = _with_common_options(function, shared)
         call.__signature__ = signature  # type: ignore[attr-defined]
         call.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
         del call.__wrapped__
@@ -56,13 +62,13 @@ def command(
     return decorate
 
 
-def _with_common_options(function: Callable[..., None]) -> inspect.Signature:
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+def _with_common_options(function: Callable[..., None], shared: Sequence[inspect.Parameter]) -> inspect.Signature:
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[2 if shared else 1 :]
     common = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
         for name, annotation in _COMMON.items()
     ]
-    keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+    keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
     return inspect.Signature([*keywords, *common], return_annotation=None)
 
 

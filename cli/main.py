@@ -7,11 +7,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import backups, doctor, keys, runs, saved
+from cli import backups, doctor, jobs, keys, runs, saved
 from cli.exits import exit_code
 from cli.output import Output
 
-GROUPS = {"source": saved.sources, "storage": saved.storages, "key": keys.keys, "catalog": backups.catalog}
+GROUPS = {
+    "source": saved.sources,
+    "storage": saved.storages,
+    "job": jobs.jobs,
+    "key": keys.keys,
+    "catalog": backups.catalog,
+}
 
 app = typer.Typer(
     help="Database backups that are proven: streamed, encrypted, read back and restored.",

@@ -18,7 +18,7 @@ from core.states import RunState
 
 if TYPE_CHECKING:
     from core.manifest import ManifestFile
-    from core.reports import BackupReport, Failure, IntegrityReport, RestoreReport
+    from core.reports import BackupReport, Failure, Healed, HealReport, IntegrityReport, RestoreReport
 
 GOOD = Text("✓", "green")
 BAD = Text("✗", "red")
@@ -105,7 +105,8 @@ def backup(report: BackupReport) -> RenderableType:
         copies.add_row(*((GOOD, copy.storage, f"complete, {copy.checked}") if copy.complete else
                          (BAD, copy.storage, Text("not complete", "red"))))  # fmt: skip
     title = f"backup {report.backup_id} of {report.job}"
-    return Group(heading(report.state, title, report.seconds, speed), _indented(files), _indented(copies))
+    parts = [files, copies, *([healed(report.healed)] if report.healed else [])]
+    return Group(heading(report.state, title, report.seconds, speed), *map(_indented, parts))
 
 
 def _file(file: ManifestFile) -> list[str | Text]:
@@ -135,6 +136,23 @@ def restore(report: RestoreReport) -> RenderableType:
             lines.add_row("", "", Text(f"only estimated, so not compared: {', '.join(one.uncounted)}", "dim"))
     title = f"restore of {report.backup_id} from {report.storage}"
     return Group(heading(report.state, title, report.seconds), _indented(lines))
+
+
+def heal(report: HealReport) -> RenderableType:
+    """Each copy that was owed, and whether it is there now."""
+    lines = healed(report.healed) if report.healed else note("nothing is owed: every destination has its copies")
+    return Group(heading(report.state, f"healing of {report.job}", report.seconds), _indented(lines))
+
+
+def healed(copies: Iterable[Healed]) -> RenderableType:
+    """Copies that earlier runs owed."""
+    grid = _grid(("sign", {}), ("text", _FOLDED))
+    for one in copies:
+        if one.complete:
+            grid.add_row(GOOD, f"{one.backup_id} is now on {one.storage}, too, copied from {one.origin}")
+        else:
+            grid.add_row(BAD, f"{one.backup_id} is still owed to {one.storage}: {one.reason}")
+    return grid
 
 
 def integrity(report: IntegrityReport) -> RenderableType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,8 +13,8 @@ from cli.command import command
 from cli.options import At, Reference
 from cli.output import Output, WrongUsage
 from cli.passwords import Asked, FromStdin, Password
-from cli.specs import compression as parsed
-from cli.specs import names, specified
+from cli.specs import specified
+from cli.wishes import Wish, wishes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,13 +29,10 @@ Many = list[str]
 app = typer.Typer()
 
 
-def _filter(name: str, what: str) -> Any:
-    return typer.Option(f"--{name}", metavar="PATTERN", help=what, rich_help_panel="What to dump", show_default=False)
-
-
-@command(app)
+@command(app, takes=wishes)
 def backup(  # noqa: PLR0913 - the parameters of a command are its options
     out: Output,
+    wish: Wish,
     *,
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A saved name, a URL, or the path of an SQLite file.")
@@ -43,33 +40,15 @@ def backup(  # noqa: PLR0913 - the parameters of a command are its options
     to: Annotated[
         Many, typer.Option("--to", metavar="DEST", help="Where to: a saved name, a URL or a path. Can be repeated.")
     ],
-    databases: Annotated[
-        Many | None,
-        typer.Option(metavar="A,B", help="Only these databases.", rich_help_panel="What to dump", show_default=False),
-    ] = None,
-    exclude: Annotated[Many | None, _filter("exclude", "Not the databases like this.")] = None,
-    schema: Annotated[Many | None, _filter("schema", "Only these schemas.")] = None,
-    exclude_schema: Annotated[Many | None, _filter("exclude-schema", "Not these schemas.")] = None,
-    table: Annotated[Many | None, _filter("table", "Only these tables.")] = None,
-    exclude_table: Annotated[Many | None, _filter("exclude-table", "Not these tables.")] = None,
-    exact_rows: Annotated[
-        int, typer.Option(metavar="N", help="Count tables of up to N rows exactly.", rich_help_panel="What to dump")
-    ] = 1_000_000,
-    profile: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Encrypt with this profile.", show_default=False)
-    ] = None,
-    compression: Annotated[
-        str, typer.Option(metavar="ALGORITHM[:LEVEL]", help="zstd (1 to 19), gzip (1 to 9) or none.")
-    ] = "zstd:3",
     name: Annotated[
         str, typer.Option(metavar="JOB", help="What to call it in lists; normally the source.", show_default=False)
     ] = "",
-    retries: Annotated[int, typer.Option(metavar="N", help="How often to try a failed upload again.")] = 3,
-    spool: Annotated[str, typer.Option(metavar="disk|memory", help="Where bytes wait for slow destinations.")] = "disk",
     password_stdin: FromStdin = False,
     ask_password: Asked = False,
 ) -> None:
     """Back up a database: dump, compress, encrypt, store, read back."""
+    from actions import runs
+    from actions.door import LOCAL_ADMINISTRATOR
     from core.jobs import JobSpec
 
     spec = specified(
@@ -77,26 +56,14 @@ def backup(  # noqa: PLR0913 - the parameters of a command are its options
         source=Password(password_stdin, ask_password).into(addresses.source(source)),
         destinations=tuple(map(addresses.storage, to)),
         name=name,
-        databases=names(databases or ()),
-        exclude=tuple(exclude or ()),
-        schemas=tuple(schema or ()),
-        exclude_schemas=tuple(exclude_schema or ()),
-        tables=tuple(table or ()),
-        exclude_tables=tuple(exclude_table or ()),
-        profile=profile,
-        compression=parsed(compression),
-        exact_rows=exact_rows,
-        retries=retries,
-        spool=spool,
+        **wish,
     )
-    _back_up(out, spec)
+    back_up(out, spec, lambda: runs.back_up(LOCAL_ADMINISTRATOR, spec))
 
 
-def _back_up(out: Output, spec: JobSpec) -> None:
-    from actions import runs
-    from actions.door import LOCAL_ADMINISTRATOR
-
-    _run(out, lambda: runs.back_up(LOCAL_ADMINISTRATOR, spec), lambda report: _told(report, spec))
+def back_up(out: Output, spec: JobSpec, run: Callable[[], BackupReport]) -> None:
+    """Run a backup with progress bars, and show what came of it."""
+    watched(out, run, lambda report: _told(report, spec))
 
 
 def _told(report: BackupReport, spec: JobSpec) -> list[RenderableType]:
@@ -147,7 +114,7 @@ def verify(
     if backup and not at:
         raise WrongUsage("where the backup lies is missing", hint="name the destination with --at DEST")
     wish = specified(IntegritySpec, storages=tuple(map(addresses.storage, at or ())), backup=backup)
-    _run(out, lambda: runs.verify(LOCAL_ADMINISTRATOR, wish), lambda report: [render.integrity(report)])
+    watched(out, lambda: runs.verify(LOCAL_ADMINISTRATOR, wish), lambda report: [render.integrity(report)])
 
 
 @command(app)
@@ -194,10 +161,10 @@ def restore(  # noqa: PLR0913 - the parameters of a command are its options
         owner=not no_owner,
         accept_tampered=accept_tampered,
     )
-    _run(out, lambda: runs.restore(LOCAL_ADMINISTRATOR, wish), lambda report: [render.restore(report)])
+    watched(out, lambda: runs.restore(LOCAL_ADMINISTRATOR, wish), lambda report: [render.restore(report)])
 
 
-def _run(out: Output, run: Callable[[], R], show: Callable[[R], Iterable[RenderableType]]) -> None:
+def watched(out: Output, run: Callable[[], R], show: Callable[[R], Iterable[RenderableType]]) -> None:
     """Run with progress bars, and show the report, also that of a run that failed. Raises what the run raises."""
     from cli.watcher import progress
     from core.errors import RunFailed

@@ -12,6 +12,8 @@ class Permission(StrEnum):
     SOURCES_WRITE = "sources:write"
     STORAGES_READ = "storages:read"
     STORAGES_WRITE = "storages:write"
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
     JOBS_EXECUTE = "jobs:execute"
     BACKUPS_READ = "backups:read"
     BACKUPS_VERIFY = "backups:verify"

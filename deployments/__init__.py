@@ -1,1 +1,3 @@
-"""Jobs as Prefect deployments. Empty so far: a backup is started by a person or by a script."""
+"""Jobs as Prefect deployments."""
+
+import blocks as blocks  # before Prefect is imported: it sets what Prefect reads then

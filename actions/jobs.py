@@ -1,0 +1,58 @@
+"""Jobs: create, list, show, run, heal, delete."""
+
+from __future__ import annotations
+
+from actions.door import Identity, action
+from core.jobs import JobSpec
+from core.permissions import Permission
+from core.reports import BackupReport, HealReport
+
+
+@action(Permission.JOBS_WRITE)
+def create(who: Identity, spec: JobSpec) -> None:
+    """Save a job. Raises ConfigurationError for a name that is taken, or for what is not saved."""
+    from deployments import jobs
+
+    jobs.create(spec)
+
+
+@action(Permission.JOBS_READ)
+def everything(who: Identity) -> list[JobSpec]:
+    """Every job, by name."""
+    from deployments import jobs
+
+    return jobs.everything()
+
+
+@action(Permission.JOBS_READ)
+def get(who: Identity, name: str) -> JobSpec:
+    """One job. Raises ConfigurationError when there is none of this name."""
+    from deployments import jobs
+
+    return jobs.get(name)
+
+
+@action(Permission.JOBS_EXECUTE)
+def run(who: Identity, name: str) -> BackupReport:
+    """Run a job now, in this process. Raises RunFailed with the report unless it is a success."""
+    from deployments import jobs
+    from flows.backup import backup
+
+    return backup(jobs.get(name), trigger="manual")
+
+
+@action(Permission.JOBS_EXECUTE)
+def heal(who: Identity, name: str) -> HealReport:
+    """Bring to a job's destinations what earlier runs owe them. Raises RunFailed when some of it stays owed."""
+    from deployments import jobs
+    from flows.heal import heal as flow
+
+    return flow(jobs.get(name))
+
+
+@action(Permission.JOBS_WRITE)
+def delete(who: Identity, name: str) -> None:
+    """Forget a job. Its backups stay."""
+    from deployments import jobs
+
+    jobs.delete(name)

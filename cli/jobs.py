@@ -1,0 +1,113 @@
+"""``dbackup job``: backups that are described once, and run by their name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import addresses
+from cli.command import command
+from cli.options import Name
+from cli.output import Output
+from cli.runs import back_up, watched
+from cli.specs import specified
+from cli.wishes import Many, Wish, wishes
+
+if TYPE_CHECKING:
+    from core.jobs import JobSpec
+
+jobs = typer.Typer(help="Backups that are described once, and run by their name.", no_args_is_help=True)
+
+
+@command(jobs, takes=wishes)
+def create(
+    out: Output,
+    wish: Wish,
+    *,
+    name: Name,
+    source: Annotated[str, typer.Option("--source", metavar="NAME", help="The saved source.", show_default=False)],
+    to: Annotated[
+        Many, typer.Option("--to", metavar="NAME", help="A saved storage. Can be repeated.", show_default=False)
+    ],
+) -> None:
+    """Describe a backup: what, where to, how, and how long to keep it."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+    from core.jobs import JobSpec
+
+    destinations = tuple(map(addresses.storage, to))
+    spec = specified(JobSpec, name=name, source=addresses.source(source), destinations=destinations, **wish)
+    with out.waiting("saving"):
+        actions.create(LOCAL_ADMINISTRATOR, spec)
+    out.answer({"created": name}, render.done(f"job {name} is saved; run it: dbackup job run {name}"))
+
+
+@command(jobs, "list")
+def list_(out: Output) -> None:
+    """List the jobs."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    with out.waiting("looking"):
+        found = actions.everything(LOCAL_ADMINISTRATOR)
+    rows = [(one.name, str(one.source), ", ".join(one.destinations), one.profile or "none") for one in found]
+    shown = render.table(("Name", "Source", "To", "Profile"), rows)
+    nothing = render.note("no job is saved yet; make one: dbackup job create NAME --source SOURCE --to STORAGE")
+    out.answer({"jobs": found}, shown if rows else nothing)
+
+
+@command(jobs)
+def show(out: Output, name: Name) -> None:
+    """Show one job."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    with out.waiting("looking"):
+        spec = actions.get(LOCAL_ADMINISTRATOR, name)
+    out.answer(spec, render.facts(_facts(spec)))
+
+
+def _facts(spec: JobSpec) -> list[tuple[str, str]]:
+    """What is said of a job; what nobody chose is left out."""
+    chosen = spec.model_dump(mode="json", exclude_defaults=True)
+    written = {
+        name.replace("_", " "): ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in chosen.items()
+    }
+    unprotected = {} if spec.profile else {"profile": "none: its backups are not encrypted"}
+    return list(({"name": spec.name} | written | unprotected).items())
+
+
+@command(jobs)
+def run(out: Output, name: Name) -> None:
+    """Run a job now."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+
+    spec = actions.get(LOCAL_ADMINISTRATOR, name)
+    back_up(out, spec, lambda: actions.run(LOCAL_ADMINISTRATOR, name))
+
+
+@command(jobs)
+def heal(out: Output, name: Name) -> None:
+    """Bring to each destination what earlier runs could not, from another destination."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    watched(out, lambda: actions.heal(LOCAL_ADMINISTRATOR, name), lambda report: [render.heal(report)])
+
+
+@command(jobs)
+def delete(out: Output, name: Name) -> None:
+    """Forget a job. Its backups stay."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    actions.delete(LOCAL_ADMINISTRATOR, name)
+    out.answer({"deleted": name}, render.done(f"job {name} is forgotten; its backups stay"))

@@ -1,0 +1,58 @@
+"""What can be wished of a backup, whether it is taken now or is a job's: the options that both have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.specs import compression as parsed
+from cli.specs import names
+
+Many = list[str]
+Wish = dict[str, Any]  # fields of a JobSpec
+
+_SCOPE = "What to dump"
+
+
+def _filter(name: str, what: str) -> Any:
+    return typer.Option(f"--{name}", metavar="PATTERN", help=what, rich_help_panel=_SCOPE, show_default=False)
+
+
+def wishes(  # noqa: PLR0913 - its parameters are options
+    *,
+    databases: Annotated[
+        Many | None,
+        typer.Option(metavar="A,B", help="Only these databases.", rich_help_panel=_SCOPE, show_default=False),
+    ] = None,
+    exclude: Annotated[Many | None, _filter("exclude", "Not the databases like this.")] = None,
+    schema: Annotated[Many | None, _filter("schema", "Only these schemas.")] = None,
+    exclude_schema: Annotated[Many | None, _filter("exclude-schema", "Not these schemas.")] = None,
+    table: Annotated[Many | None, _filter("table", "Only these tables.")] = None,
+    exclude_table: Annotated[Many | None, _filter("exclude-table", "Not these tables.")] = None,
+    exact_rows: Annotated[
+        int, typer.Option(metavar="N", help="Count tables of up to N rows exactly.", rich_help_panel=_SCOPE)
+    ] = 1_000_000,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Encrypt with this profile.", show_default=False)
+    ] = None,
+    compression: Annotated[
+        str, typer.Option(metavar="ALGORITHM[:LEVEL]", help="zstd (1 to 19), gzip (1 to 9) or none.")
+    ] = "zstd:3",
+    retries: Annotated[int, typer.Option(metavar="N", help="How often to try a failed upload again.")] = 3,
+    spool: Annotated[str, typer.Option(metavar="disk|memory", help="Where bytes wait for slow destinations.")] = "disk",
+) -> Wish:
+    """The fields of a JobSpec that these options are. Raises WrongUsage."""
+    return {
+        "databases": names(databases or ()),
+        "exclude": tuple(exclude or ()),
+        "schemas": tuple(schema or ()),
+        "exclude_schemas": tuple(exclude_schema or ()),
+        "tables": tuple(table or ()),
+        "exclude_tables": tuple(exclude_table or ()),
+        "profile": profile,
+        "compression": parsed(compression),
+        "exact_rows": exact_rows,
+        "retries": retries,
+        "spool": spool,
+    }

@@ -1,0 +1,92 @@
+"""Jobs, as a user describes them once and runs them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.exits import FAILED, PARTIAL, USAGE
+from tests.cli.conftest import Dbackup
+from tests.disks import read_only
+
+
+@pytest.fixture
+def job(dbackup: Dbackup, shop: Path, tmp_path: Path) -> Iterator[str]:
+    """A job with two destinations; everything saved for it is forgotten afterwards."""
+    dbackup.succeeds("source", "add", "job-shop", shop)
+    for name in ("near", "far"):
+        (tmp_path / name).mkdir()
+        dbackup.succeeds("storage", "add", f"job-{name}", tmp_path / name)
+    dbackup.succeeds(
+        "job", "create", "nightly", "--source", "job-shop", "--to", "job-near", "--to", "job-far",
+        "--compression", "gzip:9", "--retries", 0,
+    )  # fmt: skip
+    yield "nightly"
+    dbackup("job", "delete", "nightly")
+    for kind, name in (("source", "job-shop"), ("storage", "job-near"), ("storage", "job-far")):
+        dbackup.succeeds(kind, "remove", name)
+
+
+def test_a_job_is_run_by_its_name_as_it_was_described(dbackup: Dbackup, job: str) -> None:
+    assert dbackup.succeeds("job", "show", job)["compression"] == "gzip:9"
+    report = dbackup.succeeds("job", "run", job)
+    assert report["job"] == job
+    assert [(copy["storage"], copy["complete"]) for copy in report["copies"]] == [("job-near", True), ("job-far", True)]
+    assert {file["compression"] for file in report["files"]} == {"gzip"}
+    assert dbackup.succeeds("show", f"{job}/latest")["backup_id"] == report["backup_id"]
+    assert [one["name"] for one in dbackup.succeeds("job", "list")["jobs"]] == [job]
+
+
+def test_what_a_destination_missed_is_healed_by_hand(dbackup: Dbackup, job: str, tmp_path: Path) -> None:
+    with read_only(tmp_path / "far"):
+        assert dbackup("job", "run", job).code == PARTIAL
+    answer = dbackup("job", "heal", job)
+    assert answer.code == 0
+    assert "is now on job-far, too, copied from job-near" in answer.out
+    assert "nothing is owed" in dbackup("job", "heal", job).out
+
+
+def test_what_a_job_needs_is_not_removed_under_it(dbackup: Dbackup, job: str) -> None:
+    for kind, name in (("source", "job-shop"), ("storage", "job-far")):
+        answer = dbackup(kind, "remove", name)
+        assert answer.code == FAILED
+        assert f"needed by the jobs: {job}" in answer.err
+    assert dbackup.succeeds("job", "show", job)["source"] == "job-shop"
+
+
+def test_a_deleted_job_leaves_its_backups(dbackup: Dbackup, job: str, tmp_path: Path) -> None:
+    report = dbackup.succeeds("job", "run", job)
+    dbackup.succeeds("job", "delete", job)
+    assert dbackup("job", "run", job).code == FAILED
+    assert (tmp_path / "near" / report["folder"] / "backup.meta.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("nightly", "--source", "job-shop", "--to", "job-near"), FAILED, "there is a job named nightly already"),
+        (("other", "--source", "nobody", "--to", "job-near"), FAILED, "no source named nobody"),
+        (("other", "--source", "job-shop", "--to", "nowhere"), FAILED, "no storage named nowhere"),
+        (("other", "--source", "job-shop", "--to", "job-near", "--profile", "none"), FAILED, "no profile named none"),
+        (("other", "--source", "job-shop", "--to", "/srv/x"), FAILED, "a job names what is saved"),
+        (("Bad Name", "--source", "job-shop", "--to", "job-near"), FAILED, "cannot be the name of a job"),
+        (("other", "--source", "job-shop", "--to", "job-near", "--spool", "tape"), USAGE, "--spool cannot be used"),
+        (("other", "--to", "job-near"), USAGE, "--source"),
+    ],
+)
+def test_a_job_that_cannot_work_is_refused_with_a_sentence(
+    dbackup: Dbackup, job: str, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    answer = dbackup("job", "create", *arguments)
+    assert answer.code == code
+    assert words in answer.err
+    assert "→" in answer.err
+    assert [one["name"] for one in dbackup.succeeds("job", "list")["jobs"]] == [job]
+
+
+def test_a_job_that_does_not_exist_names_those_that_do(dbackup: Dbackup, job: str) -> None:
+    answer = dbackup("job", "show", "nightyl")
+    assert answer.code == FAILED
+    assert f"saved: {job}" in answer.err
