@@ -8,7 +8,7 @@ from datetime import datetime
 
 from actions.door import Identity, action
 from blocks.addresses import open_storage
-from core.errors import DBackupError
+from core.errors import BackupLocked, DBackupError
 from core.jobs import Address
 from core.log import logger
 from core.manifest import Manifest
@@ -51,7 +51,7 @@ def on_storage(who: Identity, at: Address) -> list[Row]:
     """What lies on one destination, read from there, newest first. Raises when it cannot be listed."""
     storage, name = _opened(at)
     return [
-        _row(found.manifest, found.folder.size, (name,), found.folder.locked)
+        _row(found.manifest, found.folder.size, (name,), _locked(storage, found.folder))
         if isinstance(found, StoredBackup)
         else _unreadable(*found, name)
         for found in stored.backups(storage)
@@ -94,13 +94,15 @@ def rebuild_catalog(who: Identity, destinations: Sequence[Address]) -> tuple[int
 
     Nothing is forgotten when one of them cannot be listed, and what lies elsewhere stays known.
     """
-    found = {name: list(stored.backups(storage)) for storage, name in map(_opened, destinations)}
+    opened = {name: storage for storage, name in map(_opened, destinations)}
+    found = {name: list(stored.backups(storage)) for name, storage in opened.items()}
     for name in found:
         catalog().forget_storage(name)
     copies, problems = 0, list[str]()
     for name, one in ((name, one) for name, backups in found.items() for one in backups):
         if isinstance(one, StoredBackup):
-            catalog().record(one.manifest, one.written, storage=name, folder=one.folder.key, locked=one.folder.locked)
+            locked = _locked(opened[name], one.folder)
+            catalog().record(one.manifest, one.written, storage=name, folder=one.folder.key, locked=locked)
             copies += 1
         else:
             problems.append(f"{one[0].key} on {name}: {one[1].message}")
@@ -110,6 +112,14 @@ def rebuild_catalog(who: Identity, destinations: Sequence[Address]) -> tuple[int
 def _opened(at: Address) -> tuple[StorageAdapter, str]:
     storage = open_storage(at)
     return storage, str(at) if at.is_name else storage.describe()
+
+
+def _locked(storage: StorageAdapter, folder: stored.Folder) -> bool:
+    """Whether a backup is pinned; a pin that cannot be read counts as one."""
+    try:
+        return stored.pinned(storage, folder)
+    except BackupLocked:
+        return True
 
 
 def _row(manifest: Manifest, size: int, storages: tuple[str, ...], locked: bool) -> Row:

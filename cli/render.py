@@ -18,7 +18,7 @@ from core.states import RunState
 
 if TYPE_CHECKING:
     from core.manifest import ManifestFile
-    from core.reports import BackupReport, Failure, Healed, HealReport, IntegrityReport, RestoreReport
+    from core.reports import BackupReport, Failure, Healed, HealReport, IntegrityReport, RestoreReport, Retained
 
 GOOD = Text("✓", "green")
 BAD = Text("✗", "red")
@@ -105,8 +105,38 @@ def backup(report: BackupReport) -> RenderableType:
         copies.add_row(*((GOOD, copy.storage, f"complete, {copy.checked}") if copy.complete else
                          (BAD, copy.storage, Text("not complete", "red"))))  # fmt: skip
     title = f"backup {report.backup_id} of {report.job}"
-    parts = [files, copies, *([healed(report.healed)] if report.healed else [])]
+    kept = [_summed_up(one) for one in report.retention if one.policy]
+    parts = [files, copies, *([healed(report.healed)] if report.healed else []), *kept]
     return Group(heading(report.state, title, report.seconds, speed), *map(_indented, parts))
+
+
+def _summed_up(one: Retained) -> RenderableType:
+    """Retention on one destination in a line, and what went wrong with it."""
+    line = f"retention on {one.storage}: {one.summary}"
+    if one.failure:
+        return problem(f"{line}: {one.failure.reason}", one.failure.hint, DOUBTFUL)
+    return warning(line) if one.count("due") else Text(line, "dim")
+
+
+def retention(one: Retained) -> RenderableType:
+    """Every decision about one destination, with its reasons."""
+    title = Text.assemble((f"retention on {one.storage}", "bold"), (f"  {one.policy}", "dim"))
+    if one.failure:
+        return Group(title, _indented(problem(f"{one.summary}: {one.failure.reason}", one.failure.hint)))
+    signs = {"kept": GOOD, "deleted": BAD, "due": DOUBTFUL}
+    said = {"kept": "keep", "deleted": "deleted", "due": "delete"}
+    rows = [
+        (
+            Text.assemble(signs[line.outcome], " ", said[line.outcome]),
+            line.backup_id,
+            words.moment(line.started_at),
+            "; ".join(line.reasons),
+        )
+        for line in one.backups
+    ]
+    columns = ("Decision", "Backup", "When", "Why")
+    shown = [table(columns, rows, whole=("Decision", "Backup", "When"))] if rows else []
+    return Group(title, *map(_indented, [*shown, note(one.summary)]))
 
 
 def _file(file: ManifestFile) -> list[str | Text]:

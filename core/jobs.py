@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from core.compression import Compression
 from core.ports import DumpOptions
+from core.retention import Retention
 
 SAVED_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # Prefect's rule for the name of a block
 SEALED = "sealed:"
@@ -59,6 +61,9 @@ class JobSpec(BaseModel):
     ``exact_rows`` estimated rows are counted exactly, larger ones are estimated. ``retries`` is how often a
     failed upload is tried again. ``spool`` is where the bytes wait for a slow destination: on disk, or in a bounded
     memory, where the slowest destination holds the dump up and no upload can be tried again.
+
+    ``keep`` is the retention of every destination, ``keep_at`` that of single ones, by their saved name. ``timezone``,
+    an IANA name, says where a day ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +82,23 @@ class JobSpec(BaseModel):
     exact_rows: int = Field(default=1_000_000, ge=0)
     retries: int = Field(default=3, ge=0, le=20)
     spool: Literal["disk", "memory"] = "disk"
+    keep: Retention = Field(default=Retention(), json_schema_extra={"default": str(Retention())})
+    keep_at: dict[str, Retention] = Field(default_factory=dict)
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, timezone: str) -> str:
+        try:
+            return ZoneInfo(timezone).key
+        except (LookupError, ValueError, OSError):  # unknown, not a name of a zone, or a folder of zones
+            raise ValueError("this is not the name of a time zone; write for example Europe/Berlin") from None
+
+    @model_validator(mode="after")
+    def _kept_where_stored(self) -> JobSpec:
+        if not self.keep_at.keys() <= {str(one) for one in self.destinations if one.is_name}:
+            raise ValueError("keep_at names what is no destination of this job; only saved names can be used")
+        return self
 
     @field_validator("destinations")
     @classmethod
@@ -89,6 +111,10 @@ class JobSpec(BaseModel):
     def dump_options(self) -> DumpOptions:
         """The filters, as an engine takes them."""
         return DumpOptions(self.schemas, self.exclude_schemas, self.tables, self.exclude_tables, self.exact_rows)
+
+    def retention_at(self, destination: str) -> Retention:
+        """The retention of a destination, by its saved name or whatever else it is called."""
+        return self.keep_at.get(destination, self.keep)
 
     def sealed(self, seal: Callable[[str], str]) -> JobSpec:
         """The same job with every URL sealed, fit to be stored."""

@@ -207,6 +207,12 @@ class StorageAdapter(Protocol):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Every published object whose key starts with ``prefix``, in the order of keys. Never a part of a list."""
 
+    def present(self, key: str) -> bool:
+        """Whether anything has this key, or lies below it: an object, a folder, a link that a list leaves out.
+
+        Raises StorageError or ConnectionError where nobody can say.
+        """
+
     def delete(self, key: str) -> None:
         """Remove an object. Raises ObjectNotFound."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -50,6 +51,41 @@ class Healed(_Report):
     reason: str = ""
 
 
+class RetainedBackup(_Report):
+    """What retention decided about one backup, and why. ``due``: it is to be deleted, and still there."""
+
+    backup_id: str
+    started_at: datetime
+    outcome: Literal["kept", "deleted", "due"]
+    reasons: tuple[str, ...]
+
+
+class Retained(_Report):
+    """Retention on one destination. ``policy`` is empty when everything is kept; then nothing was looked at.
+
+    ``failure`` is a doubt because of which nothing was deleted.
+    """
+
+    storage: str
+    policy: str = ""
+    backups: tuple[RetainedBackup, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a few words."""
+        if self.failure:
+            return "nothing was deleted"
+        if not self.policy:
+            return "everything is kept, no retention is set"
+        due = self.count("due")
+        return f"{self.count('kept')} kept, {self.count('deleted')} deleted" + (f", {due} to delete" if due else "")
+
+    def count(self, outcome: str) -> int:
+        """How many backups had this outcome: kept, deleted or due."""
+        return sum(one.outcome == outcome for one in self.backups)
+
+
 class BackupReport(_Report):
     """One run of a backup. Sizes are in bytes: ``dump_size`` as the tools produced it, ``size`` as stored."""
 
@@ -62,7 +98,7 @@ class BackupReport(_Report):
     files: tuple[ManifestFile, ...]
     copies: tuple[StoredCopy, ...]
     failures: tuple[Failure, ...] = ()
-    retention: tuple[str, ...] = ()
+    retention: tuple[Retained, ...] = ()
     healed: tuple[Healed, ...] = ()
 
     @property

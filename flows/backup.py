@@ -18,7 +18,7 @@ from prefect.futures import PrefectFuture
 from core.errors import DBackupError
 from core.jobs import JobSpec
 from core.manifest import Manifest, ManifestFile, Trigger
-from core.reports import BackupReport, Failure, StoredCopy
+from core.reports import BackupReport, Failure, Retained, StoredCopy
 from core.states import RunState
 from flows.sealed_flow import ended, failure_of, sealed_flow
 from services import backups
@@ -175,7 +175,8 @@ def _report(
 ) -> BackupReport:
     complete = [copy for copy in copies if copy.complete]
     state = RunState.of(succeeded=len(complete), failed=len(copies) - len(complete) + len(failures))
-    kept = (steps.retain(prepared.plan, one) for one in prepared.destinations) if state.is_good else ()
+    # Only a success may delete: while backups fail, the old ones are all there is.
+    retained = [_retained(prepared.plan, manifest, one) for one in prepared.destinations] if state.is_good else []
     return BackupReport(
         state=state,
         backup_id=manifest.backup_id,
@@ -186,5 +187,14 @@ def _report(
         files=manifest.files,
         copies=tuple(copies),
         failures=(*failures, *(copy.failure for copy in copies if copy.failure)),
-        retention=tuple(line for lines in kept for line in lines),
+        retention=tuple(retained),
     )
+
+
+def _retained(plan: Plan, manifest: Manifest, destination: Destination) -> Retained:
+    """Apply retention. Whatever goes wrong with it, the backup is safe and its run stays a success."""
+    try:
+        return steps.retain(plan.spec, manifest, destination)
+    except DBackupError as error:
+        failure = Failure.of(f"retention on {destination.name}", error)
+        return Retained(storage=destination.name, policy=str(plan.spec.retention_at(destination.name)), failure=failure)

@@ -76,7 +76,7 @@ def plan(spec: JobSpec, source: DatabaseAdapter, key: ProfileKey | None, trigger
     now = datetime.now(UTC)
     return Plan(
         spec=spec,
-        job=_job(spec, source),
+        job=job_reference(spec, source),
         backup_id=naming.new_backup_id(now),
         started_at=now,
         source=source,
@@ -92,7 +92,7 @@ def saved_job(name: str) -> JobReference:
     return JobReference(id=f"job:{name}", name=name)
 
 
-def _job(spec: JobSpec, source: DatabaseAdapter) -> JobReference:
+def job_reference(spec: JobSpec, source: DatabaseAdapter) -> JobReference:
     """The job's own name, or for a backup without a job one that is the same the next time."""
     if spec.name:
         return saved_job(spec.name)
@@ -100,6 +100,11 @@ def _job(spec: JobSpec, source: DatabaseAdapter) -> JobReference:
         return JobReference(id=f"source:{spec.source}", name=spec.source)
     where = source.describe()
     return JobReference(id=f"{source.engine}:{where}", name=source.default_database() or where)
+
+
+def source_name(spec: JobSpec, source: DatabaseAdapter) -> str:
+    """What the source is called in every backup of it: its saved name, or where it is."""
+    return str(spec.source) if spec.source.is_name else source.describe()
 
 
 def _chosen(spec: JobSpec, source: DatabaseAdapter) -> tuple[DatabaseInfo, ...]:
@@ -235,7 +240,7 @@ def manifest(plan: Plan, files: Sequence[ManifestFile], missing: Sequence[str]) 
         backup_id=plan.backup_id,
         job=plan.job,
         source=SourceDescription(
-            name=str(plan.spec.source) if plan.spec.source.is_name else plan.source.describe(),
+            name=source_name(plan.spec, plan.source),
             engine=plan.source.engine,
             server_version=plan.server.version,
             tool=plan.server.tool,

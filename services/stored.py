@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -42,7 +43,7 @@ class Folder:
 
     @property
     def locked(self) -> bool:
-        """Whether the backup is pinned."""
+        """Whether the list shows a pin; only :func:`pinned` sees one that is no ordinary object."""
         return self.has(naming.lock_key(self.key))
 
     @property
@@ -60,10 +61,13 @@ class StoredBackup:
     written: bytes  # the manifest's bytes, over which its authentication code is taken
 
 
-def folders(storage: StorageAdapter) -> list[Folder]:
-    """Every backup's folder, newest first; objects that are not ours are left out. Raises when listing fails."""
+def folders(storage: StorageAdapter, slug: str = "") -> list[Folder]:
+    """Every backup's folder, or those of one job, newest first. Raises when listing fails.
+
+    Objects that are not ours are left out.
+    """
     found: dict[tuple[str, str], list[StoredObject]] = {}
-    for one in storage.list():
+    for one in storage.list(f"{slug}/" if slug else ""):
         if key := naming.parse_key(one.key):
             found.setdefault((key.backup_id, key.slug), []).append(one)
     return [Folder(slug, backup_id, tuple(found[backup_id, slug])) for backup_id, slug in sorted(found, reverse=True)]
@@ -135,18 +139,38 @@ def require_genuine(backup: StoredBackup, keys: Keyring) -> None:
     authenticate(backup.written, keys)
 
 
+def pinned(storage: StorageAdapter, folder: Folder) -> bool:
+    """Whether a backup is pinned, by whatever has the name of the pin: an object, a folder, a symbolic link.
+
+    Raises BackupLocked when nobody can say, so that what is not known is never deleted.
+    """
+    try:
+        return folder.locked or storage.present(naming.lock_key(folder.key))
+    except DBackupError as error:
+        raise BackupLocked(
+            f"whether {folder.backup_id} is pinned on {storage.describe()} cannot be read: {error.message}",
+            hint=error.hint or "look at the destination; nothing is deleted while this cannot be read",
+            permanent=error.permanent,
+        ) from None
+
+
 def lock(storage: StorageAdapter, folder: Folder) -> bool:
     """Pin a backup, so that it is never deleted; false when it was pinned already."""
-    if folder.locked:
+    if pinned(storage, folder):
         return False
     storage.put(naming.lock_key(folder.key), [b""])
     return True
 
 
 def unlock(storage: StorageAdapter, folder: Folder) -> bool:
-    """Take the pin away; false when there was none."""
-    if not folder.locked:
+    """Take the pin away; false when there was none. Raises BackupLocked for a pin that is no object."""
+    if not pinned(storage, folder):
         return False
+    if not folder.locked:
+        raise BackupLocked(
+            f"the pin of {folder.backup_id} on {storage.describe()} is a link, a folder or another thing of no backup",
+            hint=f"look at {naming.lock_key(folder.key)} there, and remove it by hand",
+        )
     storage.delete(naming.lock_key(folder.key))
     return True
 
@@ -154,19 +178,18 @@ def unlock(storage: StorageAdapter, folder: Folder) -> bool:
 def delete(storage: StorageAdapter, folder: Folder) -> None:
     """Remove a backup, its manifest first, so that a delete cut in the middle leaves an unfinished backup.
 
-    Raises BackupLocked for a pinned one.
+    Raises BackupLocked for a pinned one. The pin and the objects are looked up now: the folder may be an old list's.
     """
-    if folder.locked:
+    if pinned(storage, folder):
         raise BackupLocked(
             f"{folder.backup_id} is pinned on {storage.describe()}",
             hint=f"unpin it first: dbackup unlock {folder.backup_id} --at DEST",
         )
     manifest = naming.manifest_key(folder.key)
-    for one in sorted(folder.objects, key=lambda one: one.key != manifest):
-        try:
-            storage.delete(one.key)
-        except ObjectNotFound:
-            continue
+    present = [one.key for one in storage.list(f"{folder.key}/") if naming.parse_key(one.key)]
+    for key in sorted(present, key=lambda key: key != manifest):
+        with suppress(ObjectNotFound):  # somebody else deletes it, too
+            storage.delete(key)
     log.info("backup deleted", backup=folder.backup_id, storage=storage.describe())
 
 

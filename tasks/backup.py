@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from blocks.addresses import open_source, open_storage, profile_key
+from blocks.addresses import keyring, open_source, open_storage, profile_key
 from core.errors import ConfigurationError, DBackupError, StorageError
 from core.jobs import Address, JobSpec
 from core.log import logger
 from core.manifest import Manifest, ManifestFile, Trigger
 from core.ports import AdoptsFiles
-from core.reports import Failure, StoredCopy
+from core.reports import Failure, Retained, StoredCopy
 from core.settings import settings
-from services import backups
+from services import backups, retention
 from services.backups import READ_BACK, Item, Plan, StoredBytes
 from services.destinations import Destination
 from services.memory_spool import MemorySpool
 from services.records import catalog
+from services.retention import Rules, Series
 from services.spool import Spool, SpoolReader
 from services.workspace import sweep, workspace
 from tasks.step import step
@@ -144,8 +147,11 @@ def commit(plan: Plan, destination: Destination, manifest: Manifest) -> StoredCo
 
 
 @step("retain", "retain {destination.name}")
-def retain(plan: Plan, destination: Destination) -> tuple[str, ...]:
-    """Apply the retention of this destination. Until a job can set one, every backup is kept."""
-    decision = f"{destination.name}: everything is kept, no retention is set"
-    log.info("retention", job=plan.job.name, decision=decision)
-    return (decision,)
+def retain(spec: JobSpec, manifest: Manifest, destination: Destination) -> Retained:
+    """Apply the job's retention on one destination, after the backup with this manifest succeeded."""
+    return retention.apply(
+        destination,
+        Series.of(manifest.job, manifest.source),
+        Rules(spec.retention_at(destination.name), ZoneInfo(spec.timezone), datetime.now(UTC)),
+        keyring,
+    )

@@ -121,6 +121,18 @@ class Local:
                 modified = datetime.fromtimestamp(status.st_mtime, UTC)
                 yield StoredObject(key, status.st_size, modified)
 
+    def present(self, key: str) -> bool:
+        """Whether anything has this name, be it a folder or a dangling link. Raises StorageError."""
+        *above, leaf = parts_of(key)
+        with self._guarded(key):
+            try:
+                with folders.folder(self._root, above) as folder:
+                    return folders.exists(folder, leaf)
+            except FileNotFoundError:
+                if not self._root.is_dir():
+                    raise  # a root that is missing is not an empty one
+                return False
+
     def delete(self, key: str) -> None:
         """Remove an object, and the folders it leaves empty. Raises ObjectNotFound."""
         *above, leaf = parts_of(key)

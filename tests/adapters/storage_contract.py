@@ -226,6 +226,26 @@ class StorageContract:
             with pytest.raises(ObjectNotFound):
                 content(storage, key)
 
+    # --- what has a key ---
+
+    def test_an_object_is_present_and_what_was_never_put_is_not(self, storage: StorageAdapter) -> None:
+        storage.put("job/1/backup.lock", [])
+        assert storage.present("job/1/backup.lock")
+        for key in ("job/1/backup", "job/1/backup.loc", "job/2/backup.lock", "other/1/backup.lock"):
+            assert not storage.present(key)
+        storage.delete("job/1/backup.lock")
+        assert not storage.present("job/1/backup.lock")
+
+    def test_a_key_is_taken_by_what_lies_below_it(self, storage: StorageAdapter) -> None:
+        storage.put("job/1/backup.lock/inside", [b"x"])
+        assert storage.present("job/1/backup.lock")
+        assert storage.present("job")
+
+    def test_what_cannot_be_looked_up_is_an_error_and_not_absent(self, broken: StorageAdapter) -> None:
+        with pytest.raises((StorageError, ConnectionError)) as failure:
+            broken.present("b/backup.lock")
+        assert failure.value.hint
+
     # --- deleting ---
 
     def test_a_deleted_object_is_gone_and_its_neighbours_stay(self, storage: StorageAdapter) -> None:
@@ -259,7 +279,12 @@ class StorageContract:
 
     @pytest.mark.parametrize("key", WRONG_KEYS)
     def test_a_key_that_could_lead_elsewhere_is_refused(self, storage: StorageAdapter, key: str) -> None:
-        for use in (lambda: storage.put(key, [b"x"]), lambda: content(storage, key), lambda: storage.delete(key)):
+        for use in (
+            lambda: storage.put(key, [b"x"]),
+            lambda: content(storage, key),
+            lambda: storage.delete(key),
+            lambda: storage.present(key),
+        ):
             with pytest.raises(AdapterError):
                 use()
         assert list(storage.list()) == []

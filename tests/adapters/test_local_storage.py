@@ -345,6 +345,24 @@ def test_the_hidden_folder_has_no_keys(storage: Local) -> None:
     assert keys(storage) == []
 
 
+def test_whatever_has_a_name_is_present(storage: Local, root: Path) -> None:
+    storage.put("job/a", [b"x"])
+    (root / "job" / "dangling").symlink_to("nowhere")
+    (root / "job" / "folder").mkdir()
+    os.mkfifo(root / "job" / "pipe")
+    assert all(storage.present(f"job/{name}") for name in ("dangling", "folder", "pipe"))
+    assert keys(storage) == ["job/a"]
+
+
+def test_what_lies_behind_a_link_or_below_a_missing_root_cannot_be_looked_up(
+    storage: Local, root: Path, tmp_path: Path
+) -> None:
+    (root / "job").symlink_to(tmp_path)
+    for place in (storage, local(tmp_path / "unmounted")):
+        with pytest.raises(StorageError):
+            place.present("job/backup.lock")
+
+
 # --- adopting finished files ---
 
 

@@ -19,6 +19,8 @@ from core.reports import (
     IntegrityReport,
     RestoredDatabase,
     RestoreReport,
+    Retained,
+    RetainedBackup,
     StoredCopy,
 )
 from core.states import RunState
@@ -57,6 +59,34 @@ def test_a_partial_backup_says_what_is_safe_and_what_is_not() -> None:
         "✓ vault complete, read back",
         "✗ nas not complete",
     ]
+
+
+def retained(**fields: object) -> Retained:
+    rows = [("kept", ("newest 3", "daily 2026-01-02")), ("deleted", ("no rule keeps it",)),
+            ("due", ("no rule keeps it", "could not be deleted, to be tried again: kept by lock"))]  # fmt: skip
+    backups = [RetainedBackup(backup_id=BACKUP, started_at=STARTED, outcome=outcome, reasons=reasons)  # type: ignore[arg-type]
+               for outcome, reasons in rows]  # fmt: skip
+    return Retained.model_validate({"storage": "vault", "policy": "daily=7", "backups": backups, **fields})
+
+
+def test_retention_gives_a_decision_and_its_reasons_for_each_backup() -> None:
+    lines = [" ".join(line.split()) for line in text(render.retention(retained())).splitlines()]
+    assert lines[0] == "retention on vault daily=7"
+    assert [line.partition(f" {BACKUP} ")[0] for line in lines[2:5]] == ["✓ keep", "✗ deleted", "! delete"]
+    assert lines[2].endswith("newest 3; daily 2026-01-02")
+    assert lines[4].endswith("no rule keeps it; could not be deleted, to be tried again: kept by lock")
+    assert lines[5] == "1 kept, 1 deleted, 1 to delete"
+
+
+def test_retention_that_stopped_says_why_and_what_to_do() -> None:
+    stopped = retained(backups=(), failure=Failure(subject="retention on vault", reason="no list", hint="look at it"))
+    assert "nothing was deleted: no list\n" in text(render.retention(stopped))
+    report = partial().model_copy(update={"retention": (stopped, retained(storage="nas"), Retained(storage="plain"))})
+    shown = text(render.backup(report))
+    assert "! retention on vault: nothing was deleted: no list" in shown
+    assert "→ look at it" in shown
+    assert "! retention on nas: 1 kept, 1 deleted, 1 to delete" in shown
+    assert "plain" not in shown
 
 
 def test_a_restore_says_where_each_database_is_and_what_was_compared() -> None:

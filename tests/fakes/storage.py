@@ -64,6 +64,11 @@ class MemoryStorage:
             if key.startswith(prefix):
                 yield StoredObject(key, len(body), modified)
 
+    def present(self, key: str) -> bool:
+        parts_of(key)
+        self._require_reachable()
+        return any(one == key or one.startswith(f"{key}/") for one in self.objects)
+
     def delete(self, key: str) -> None:
         parts_of(key)
         self._require_reachable()

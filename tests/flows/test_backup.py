@@ -61,7 +61,7 @@ def test_a_success_is_committed_by_its_manifest_and_leaves_nothing_else(shop: Pa
     assert manifest.files == report.files
     assert manifest.files[0].contents.rows == {"orders": 5000}  # type: ignore[union-attr]
     assert [copy.checked for copy in report.copies] == ["read back"]
-    assert report.retention == (f"{tmp_path / 'backups'}: everything is kept, no retention is set",)
+    assert [one.summary for one in report.retention] == ["everything is kept, no retention is set"]
 
 
 def test_the_stored_bytes_are_a_standard_frame_of_the_tools_own_output(shop: Path, tmp_path: Path) -> None:
