@@ -1,4 +1,4 @@
-"""Jobs: create, list, show, run, heal, delete."""
+"""Jobs: create, list, show, run, prune, heal, delete."""
 
 from __future__ import annotations
 

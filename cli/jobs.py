@@ -8,6 +8,7 @@ import typer
 
 from cli import addresses
 from cli.command import command
+from cli.exits import FAILED
 from cli.options import Name
 from cli.output import Output
 from cli.runs import back_up, watched
@@ -90,6 +91,24 @@ def run(out: Output, name: Name) -> None:
 
     spec = actions.get(LOCAL_ADMINISTRATOR, name)
     back_up(out, spec, lambda: actions.run(LOCAL_ADMINISTRATOR, name))
+
+
+@command(jobs)
+def prune(
+    out: Output, name: Name, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False
+) -> None:
+    """Apply the job's rules now: delete what none of them keeps, with a reason for every backup."""
+    from actions import jobs as actions
+    from actions import retention
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    with out.waiting("looking"):
+        spec = actions.get(LOCAL_ADMINISTRATOR, name)
+        decided = retention.prune(LOCAL_ADMINISTRATOR, spec, dry_run=dry_run)
+    out.answer({"dry_run": dry_run, "destinations": decided}, *map(render.retention, decided))
+    if any(one.failure for one in decided):  # said above, with the reason
+        raise typer.Exit(FAILED)
 
 
 @command(jobs)

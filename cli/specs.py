@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from core.compression import Compression
+    from core.retention import Retention
 
     M = TypeVar("M", bound=BaseModel)
 
@@ -41,6 +42,16 @@ def compression(text: str) -> Compression:
 
     try:
         return Compression.parse(text)
+    except ConfigurationError as error:
+        raise WrongUsage(error.message, hint=error.hint) from None
+
+
+def retention(text: str) -> Retention:
+    """The rules that say which backups stay. Raises WrongUsage for rules that there are not."""
+    from core.retention import Retention
+
+    try:
+        return Retention.parse(text)
     except ConfigurationError as error:
         raise WrongUsage(error.message, hint=error.hint) from None
 

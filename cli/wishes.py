@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.specs import compression as parsed
-from cli.specs import names
+from cli.specs import names, retention
 
 Many = list[str]
 Wish = dict[str, Any]  # fields of a JobSpec
@@ -39,6 +39,13 @@ def wishes(  # noqa: PLR0913 - its parameters are options
     compression: Annotated[
         str, typer.Option(metavar="ALGORITHM[:LEVEL]", help="zstd (1 to 19), gzip (1 to 9) or none.")
     ] = "zstd:3",
+    keep: Annotated[
+        str, typer.Option(metavar="RULES", help="Which backups stay: last=7,daily=7,weekly=4.", show_default="all")
+    ] = "",
+    keep_at: Annotated[
+        Many | None, typer.Option(metavar="NAME=RULES", help="Other rules for one destination.", show_default=False)
+    ] = None,
+    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Where a day ends: Europe/Berlin.")] = "UTC",
     retries: Annotated[int, typer.Option(metavar="N", help="How often to try a failed upload again.")] = 3,
     spool: Annotated[str, typer.Option(metavar="disk|memory", help="Where bytes wait for slow destinations.")] = "disk",
 ) -> Wish:
@@ -53,6 +60,9 @@ def wishes(  # noqa: PLR0913 - its parameters are options
         "profile": profile,
         "compression": parsed(compression),
         "exact_rows": exact_rows,
+        "keep": retention(keep),
+        "keep_at": {name: retention(rules) for name, _, rules in (one.partition("=") for one in keep_at or ())},
+        "timezone": timezone,
         "retries": retries,
         "spool": spool,
     }

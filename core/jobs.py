@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, field_validator
 from pydantic_core import CoreSchema, core_schema
 
 from core.compression import Compression
@@ -94,11 +94,13 @@ class JobSpec(BaseModel):
         except (LookupError, ValueError, OSError):  # unknown, not a name of a zone, or a folder of zones
             raise ValueError("this is not the name of a time zone; write for example Europe/Berlin") from None
 
-    @model_validator(mode="after")
-    def _kept_where_stored(self) -> JobSpec:
-        if not self.keep_at.keys() <= {str(one) for one in self.destinations if one.is_name}:
-            raise ValueError("keep_at names what is no destination of this job; only saved names can be used")
-        return self
+    @field_validator("keep_at")
+    @classmethod
+    def _kept_where_stored(cls, keep_at: dict[str, Retention], info: ValidationInfo) -> dict[str, Retention]:
+        destinations: tuple[Address, ...] = info.data.get("destinations", ())
+        if not keep_at.keys() <= {str(one) for one in destinations if one.is_name}:
+            raise ValueError("it names what is no destination of this job; only saved names can be used")
+        return keep_at
 
     @field_validator("destinations")
     @classmethod

@@ -48,6 +48,33 @@ def test_what_a_destination_missed_is_healed_by_hand(dbackup: Dbackup, job: str,
     assert "nothing is owed" in dbackup("job", "heal", job).out
 
 
+def test_pruning_says_why_before_anything_goes(dbackup: Dbackup, job: str, tmp_path: Path) -> None:
+    dbackup.succeeds(
+        "job", "create", "strict", "--source", "job-shop", "--to", "job-near", "--to", "job-far",
+        "--keep", "last=1,min_keep=1", "--keep-at", "job-far=last=2,min_keep=1",
+    )  # fmt: skip
+    try:
+        ids = [dbackup.succeeds("backup", "job-shop", "--to", "job-near", "--to", "job-far", "--name", "strict")]
+        ids += [dbackup.succeeds("backup", "job-shop", "--to", "job-near", "--to", "job-far", "--name", "strict")]
+        preview = dbackup("job", "prune", "strict", "--dry-run")
+        assert "last 1" in preview.out
+        assert "no rule keeps it" in preview.out
+        assert len(list((tmp_path / "near").rglob("backup.meta.json"))) == 2
+        near, far = dbackup.succeeds("job", "prune", "strict")["destinations"]
+        assert {one["backup_id"]: one["outcome"] for one in near["backups"]} == {
+            ids[1]["backup_id"]: "kept",
+            ids[0]["backup_id"]: "deleted",
+        }
+        assert {one["outcome"] for one in far["backups"]} == {"kept"}
+        assert len(list((tmp_path / "near").rglob("backup.meta.json"))) == 1
+        next((tmp_path / "far").rglob("backup.meta.json")).write_bytes(b"damaged")
+        doubtful = dbackup("job", "prune", "strict", "--json")
+        assert doubtful.code == FAILED
+        assert doubtful.json["destinations"][1]["failure"]["reason"]
+    finally:
+        dbackup.succeeds("job", "delete", "strict")
+
+
 def test_what_a_job_needs_is_not_removed_under_it(dbackup: Dbackup, job: str) -> None:
     for kind, name in (("source", "job-shop"), ("storage", "job-far")):
         answer = dbackup(kind, "remove", name)
@@ -74,6 +101,9 @@ def test_a_deleted_job_leaves_its_backups(dbackup: Dbackup, job: str, tmp_path: 
         (("Bad Name", "--source", "job-shop", "--to", "job-near"), FAILED, "cannot be the name of a job"),
         (("other", "--source", "job-shop", "--to", "job-near", "--spool", "tape"), USAGE, "--spool cannot be used"),
         (("other", "--to", "job-near"), USAGE, "--source"),
+        (("other", "--source", "job-shop", "--to", "job-near", "--keep", "nightly=7"), USAGE, "no rule 'nightly=7'"),
+        (("other", "--source", "job-shop", "--to", "job-near", "--keep-at", "x=last=1"), USAGE, "--keep-at"),
+        (("other", "--source", "job-shop", "--to", "job-near", "--timezone", "Mars"), USAGE, "name of a time zone"),
     ],
 )
 def test_a_job_that_cannot_work_is_refused_with_a_sentence(
