@@ -1,4 +1,4 @@
-"""Saved sources and storages: add, list, test, remove."""
+"""Saved sources, storages and notification channels: add, list, test, remove."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from actions.door import Identity, action
-from blocks.addresses import engine_of, open_source, open_storage, storage_of
+from blocks.addresses import channel_of, engine_of, open_channel, open_source, open_storage, storage_of
 from core.errors import ConfigurationError, DBackupError
 from core.jobs import Address
 from core.permissions import Permission
 from core.ports import DatabaseInfo, ServerInfo
+from services import notifications
 
 if TYPE_CHECKING:
+    from blocks.channels import ChannelBlock
     from blocks.saved import Kind
     from blocks.sources import SourceBlock
     from blocks.storages import StorageBlock
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Saved:
-    """One saved source or storage, without its secrets; ``problem`` says why it cannot be opened."""
+    """One saved source, storage or channel, without its secrets; ``problem`` says why it cannot be opened."""
 
     name: str
     kind: str
@@ -48,13 +50,26 @@ def add_storage(who: Identity, name: str, url: str) -> None:
     save(Kind.STORAGE, name, STORAGES[adapter.kind].of(adapter.config_type.from_url(url)))
 
 
+@action(Permission.NOTIFICATIONS_WRITE)
+def add_channel(who: Identity, name: str, url: str) -> None:
+    """Save a notification channel under a name. Raises ConfigurationError for a bad URL or a name that is taken."""
+    from blocks.channels import CHANNELS
+    from blocks.saved import Kind, save
+
+    adapter = channel_of(url)
+    save(Kind.NOTIFICATION, name, CHANNELS[adapter.channel].of(adapter.config_type.from_url(url)))
+
+
 def _listed(kind: Kind) -> list[Saved]:
     from blocks.saved import everything
 
-    return [_described(name, cast("SourceBlock | StorageBlock", block)) for name, block in everything(kind).items()]
+    return [
+        _described(name, cast("SourceBlock | StorageBlock | ChannelBlock", block))
+        for name, block in everything(kind).items()
+    ]
 
 
-def _described(name: str, block: SourceBlock | StorageBlock) -> Saved:
+def _described(name: str, block: SourceBlock | StorageBlock | ChannelBlock) -> Saved:
     adapter = block.adapter
     kind = getattr(adapter, "label", "")
     try:
@@ -79,6 +94,14 @@ def storages(who: Identity) -> list[Saved]:
     return _listed(Kind.STORAGE)
 
 
+@action(Permission.NOTIFICATIONS_READ)
+def channels(who: Identity) -> list[Saved]:
+    """Every saved notification channel."""
+    from blocks.saved import Kind
+
+    return _listed(Kind.NOTIFICATION)
+
+
 @action(Permission.SOURCES_READ)
 def test_source(who: Identity, source: Address) -> tuple[ServerInfo, list[DatabaseInfo]]:
     """Connect to a source; gives what answered and its databases."""
@@ -92,6 +115,14 @@ def test_storage(who: Identity, storage: Address) -> int | None:
     adapter = open_storage(storage)
     adapter.check()
     return adapter.free_space()
+
+
+@action(Permission.NOTIFICATIONS_WRITE)
+def test_channel(who: Identity, channel: Address) -> str:
+    """Send a test message by a channel; gives what people call the channel. Raises why it was not delivered."""
+    adapter = open_channel(channel)
+    notifications.deliver(adapter, notifications.trial(), pauses=())
+    return adapter.describe()
 
 
 @action(Permission.SOURCES_WRITE)
@@ -121,3 +152,11 @@ def _remove(kind: Kind, name: str) -> None:
             hint="delete these jobs first, or make them with another one",
         )
     remove(kind, name)
+
+
+@action(Permission.NOTIFICATIONS_WRITE)
+def remove_channel(who: Identity, name: str) -> None:
+    """Forget a notification channel. Jobs that name it will report that they could tell nobody there."""
+    from blocks.saved import Kind
+
+    _remove(Kind.NOTIFICATION, name)

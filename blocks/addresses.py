@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.database import ENGINES
+from adapters.notification import CHANNELS
 from adapters.storage import STORAGES
 from blocks.encryption_key import encryption_keys
 from blocks.opening import opened_adapter
 from core.container import ProfileKey
 from core.errors import ConfigurationError
 from core.jobs import Address
-from core.ports import DatabaseAdapter, StorageAdapter
+from core.ports import DatabaseAdapter, NotificationAdapter, StorageAdapter
 
 PLACE = "address"
 
@@ -52,6 +53,17 @@ def open_storage(address: Address) -> StorageAdapter:
     return storage
 
 
+def open_channel(address: Address) -> NotificationAdapter:
+    """The notification channel behind an address. Raises ConfigurationError and what opening raises."""
+    if address.is_name:
+        from blocks.saved import load_channel
+
+        return load_channel(address).open()
+    url = clear(address)
+    channel: NotificationAdapter = _opened(channel_of(url), url)
+    return channel
+
+
 def engine_of(url: str) -> type[Any]:
     """The engine whose scheme a URL has. Raises ConfigurationError that lists the schemes there are."""
     return _by_scheme(url, ENGINES, "source")
@@ -60,6 +72,15 @@ def engine_of(url: str) -> type[Any]:
 def storage_of(url: str) -> type[Any]:
     """The kind of storage whose scheme a URL has. Raises ConfigurationError that lists the schemes there are."""
     return _by_scheme(url, STORAGES, "storage")
+
+
+def channel_of(url: str) -> type[Any]:
+    """The kind of channel whose scheme a URL has; what follows a plus sign in it is the channel's own matter.
+
+    Raises ConfigurationError that lists the schemes there are.
+    """
+    scheme, colon, rest = url.partition(":")
+    return _by_scheme(f"{scheme.partition('+')[0]}{colon}{rest}", CHANNELS, "notification channel")
 
 
 def _by_scheme(url: str, table: Mapping[str, type[Any]], what: str) -> type[Any]:

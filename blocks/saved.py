@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from blocks.api import prefect_api
+from blocks.channels import CHANNELS, ChannelBlock
 from blocks.profiles import EncryptionProfile
 from blocks.sealed import SealedBlock
 from blocks.sources import SOURCES, SourceBlock
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     SOURCE = "source"
     STORAGE = "storage"
     PROFILE = "profile"
+    NOTIFICATION = "notification"
 
     @property
     def types(self) -> Sequence[type[SealedBlock]]:
@@ -40,6 +42,8 @@ class Kind(StrEnum):
                 return tuple(STORAGES.values())
             case Kind.PROFILE:
                 return (EncryptionProfile,)
+            case Kind.NOTIFICATION:
+                return tuple(CHANNELS.values())
 
     @property
     def command(self) -> str:
@@ -89,6 +93,11 @@ def load_source(name: str) -> SourceBlock:
 def load_storage(name: str) -> StorageBlock:
     """The saved storage of this name. Raises ConfigurationError."""
     return cast(StorageBlock, load(Kind.STORAGE, name))
+
+
+def load_channel(name: str) -> ChannelBlock:
+    """The saved notification channel of this name. Raises ConfigurationError."""
+    return cast(ChannelBlock, load(Kind.NOTIFICATION, name))
 
 
 def load_profile(name: str) -> EncryptionProfile:

@@ -27,6 +27,18 @@ def storage(text: str) -> Address:
     return _address(text, "file", "file:///backups, or ./backups for a folder")
 
 
+def channel(text: str) -> Address:
+    """The address of a notification channel. Raises WrongUsage for what can be none."""
+    from core.jobs import SAVED_NAME, Address
+
+    if SAVED_NAME.fullmatch(text) or "://" in text:
+        return Address(text)
+    raise WrongUsage(
+        "this is neither a saved name nor a URL",
+        hint="write a name, or a URL: https://discord.com/api/webhooks/…, smtp://…, apprise+SERVICE://…",
+    )
+
+
 def _address(text: str, scheme: str, examples: str) -> Address:
     from core.jobs import SAVED_NAME, Address
 

@@ -15,6 +15,7 @@ GROUPS = {
     "source": saved.sources,
     "storage": saved.storages,
     "job": jobs.jobs,
+    "notification": saved.notifications,
     "key": keys.keys,
     "catalog": backups.catalog,
 }

@@ -18,7 +18,7 @@ from core.states import RunState
 
 if TYPE_CHECKING:
     from core.manifest import ManifestFile
-    from core.reports import BackupReport, Failure, Healed, HealReport, IntegrityReport, RestoreReport, Retained
+    from core.reports import (BackupReport, Delivery, Failure, Healed, HealReport, IntegrityReport, RestoreReport, Retained)
 
 GOOD = Text("✓", "green")
 BAD = Text("✗", "red")
@@ -106,7 +106,7 @@ def backup(report: BackupReport) -> RenderableType:
                          (BAD, copy.storage, Text("not complete", "red"))))  # fmt: skip
     title = f"backup {report.backup_id} of {report.job}"
     kept = [_summed_up(one) for one in report.retention if one.policy]
-    parts = [files, copies, *([healed(report.healed)] if report.healed else []), *kept]
+    parts = [files, copies, *([healed(report.healed)] if report.healed else []), *kept, _told(report.notifications)]
     return Group(heading(report.state, title, report.seconds, speed), *map(_indented, parts))
 
 
@@ -139,6 +139,14 @@ def retention(one: Retained) -> RenderableType:
     return Group(title, *map(_indented, [*shown, note(one.summary)]))
 
 
+def _told(notifications: Iterable[Delivery]) -> RenderableType:
+    """Who was told, and who could not be."""
+    lines = _grid(("sign", {}), ("who", _FOLDED))
+    for one in notifications:
+        lines.add_row(GOOD if one.delivered else BAD, Text(str(one), "dim" if one.delivered else "red"))
+    return lines
+
+
 def _file(file: ManifestFile) -> list[str | Text]:
     label = Text("globals", "dim") if file.kind == "globals" else Text(file.database, "cyan")
     share = f"({words.share(file.size, file.dump_size)})"
@@ -165,7 +173,7 @@ def restore(report: RestoreReport) -> RenderableType:
         if one.uncounted:
             lines.add_row("", "", Text(f"only estimated, so not compared: {', '.join(one.uncounted)}", "dim"))
     title = f"restore of {report.backup_id} from {report.storage}"
-    return Group(heading(report.state, title, report.seconds), _indented(lines))
+    return Group(heading(report.state, title, report.seconds), _indented(lines), _indented(_told(report.notifications)))
 
 
 def heal(report: HealReport) -> RenderableType:
@@ -203,7 +211,8 @@ def integrity(report: IntegrityReport) -> RenderableType:
     shown = table(columns, rows, figures=("Size",), whole=("Result", "Backup", "Size"))
     seconds = (report.finished_at - report.started_at).total_seconds()
     counts = ", ".join(f"{report.count(outcome)} {outcome}" for outcome in ("passed", "failed", "skipped"))
-    return Group(heading(report.state, f"integrity check: {counts}", seconds), _indented(shown))
+    title = f"integrity check: {counts}"
+    return Group(heading(report.state, title, seconds), _indented(shown), _indented(_told(report.notifications)))
 
 
 _FOLDED: dict[str, object] = {"overflow": "fold"}

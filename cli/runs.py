@@ -10,7 +10,7 @@ import typer
 
 from cli import addresses
 from cli.command import command
-from cli.options import At, Reference
+from cli.options import At, Notify, Reference
 from cli.output import Output, WrongUsage
 from cli.passwords import Asked, FromStdin, Password
 from cli.specs import specified
@@ -102,6 +102,7 @@ def verify(
     every: Annotated[
         bool, typer.Option("--all", help="Every backup there, or on every saved storage without --at.")
     ] = False,
+    notify: Notify = None,
 ) -> None:
     """Read backups back and compare every byte with what was written."""
     from actions import runs
@@ -113,7 +114,8 @@ def verify(
         raise WrongUsage("what is to be verified is not clear", hint="name one BACKUP with --at DEST, or use --all")
     if backup and not at:
         raise WrongUsage("where the backup lies is missing", hint="name the destination with --at DEST")
-    wish = specified(IntegritySpec, storages=tuple(map(addresses.storage, at or ())), backup=backup)
+    where = tuple(map(addresses.storage, at or ()))
+    wish = specified(IntegritySpec, storages=where, backup=backup, notify=tuple(notify or ()))
     watched(out, lambda: runs.verify(LOCAL_ADMINISTRATOR, wish), lambda report: [render.integrity(report)])
 
 
@@ -141,6 +143,7 @@ def restore(  # noqa: PLR0913 - the parameters of a command are its options
     accept_tampered: Annotated[
         bool, typer.Option("--accept-tampered", help="Restore although the manifest was changed by somebody.")
     ] = False,
+    notify: Notify = None,
     password_stdin: FromStdin = False,
     ask_password: Asked = False,
 ) -> None:
@@ -160,6 +163,7 @@ def restore(  # noqa: PLR0913 - the parameters of a command are its options
         overwrite=overwrite,
         owner=not no_owner,
         accept_tampered=accept_tampered,
+        notify=tuple(notify or ()),
     )
     watched(out, lambda: runs.restore(LOCAL_ADMINISTRATOR, wish), lambda report: [render.restore(report)])
 

@@ -1,4 +1,4 @@
-"""``dbackup source`` and ``dbackup storage``: what is saved under a name."""
+"""``dbackup source``, ``dbackup storage`` and ``dbackup notification``: what is saved under a name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ if TYPE_CHECKING:
     from actions.saved import Saved
 
 Url = Annotated[str, typer.Argument(metavar="URL", help="A URL, or a path.", show_default=False)]
+ChannelUrl = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL", help="A Discord webhook, smtp://…, smtps://… or apprise+SERVICE://…", show_default=False
+    ),
+]
 NameOrUrl = Annotated[str, typer.Argument(metavar="NAME", help="A saved name, a URL, or a path.", show_default=False)]
 
 
 sources = typer.Typer(help="Databases that can be backed up, saved under a name.", no_args_is_help=True)
 storages = typer.Typer(help="Places that backups are stored in, saved under a name.", no_args_is_help=True)
+notifications = typer.Typer(help="Channels by which somebody is told, saved under a name.", no_args_is_help=True)
 
 
 @command(sources, "add")
@@ -55,6 +62,21 @@ def add_storage(
     out.answer({"added": name}, render.done(f"storage {name} is saved; try it: dbackup storage test {name}"))
 
 
+@command(notifications, "add")
+def add_channel(
+    out: Output, name: Name, url: ChannelUrl, password_stdin: FromStdin = False, ask_password: Asked = False
+) -> None:
+    """Save a channel: a Discord webhook, a mail server, or a service that Apprise knows."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    address = Password(password_stdin, ask_password).into(addresses.channel(url))
+    with out.waiting("saving"):
+        saved.add_channel(LOCAL_ADMINISTRATOR, name, address)
+    out.answer({"added": name}, render.done(f"channel {name} is saved; try it: dbackup notification test {name}"))
+
+
 @command(sources, "list")
 def list_sources(out: Output) -> None:
     """List the saved sources."""
@@ -75,6 +97,18 @@ def list_storages(out: Output) -> None:
     with out.waiting("looking"):
         found = saved.storages(LOCAL_ADMINISTRATOR)
     out.answer({"storages": found}, _listed(found, "no storage is saved yet; add one: dbackup storage add NAME URL"))
+
+
+@command(notifications, "list")
+def list_channels(out: Output) -> None:
+    """List the saved channels."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+
+    with out.waiting("looking"):
+        found = saved.channels(LOCAL_ADMINISTRATOR)
+    nothing = "no channel is saved yet; add one: dbackup notification add NAME URL"
+    out.answer({"notifications": found}, _listed(found, nothing))
 
 
 def _listed(found: list[Saved], nothing: str) -> RenderableType:
@@ -122,6 +156,19 @@ def test_storage(out: Output, name: NameOrUrl) -> None:
     out.answer({"storage": name, "free": free}, render.done(f"written, read and deleted{room}"))
 
 
+@command(notifications, "test")
+def test_channel(out: Output, name: NameOrUrl, password_stdin: FromStdin = False, ask_password: Asked = False) -> None:
+    """Send a test message."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    address = Password(password_stdin, ask_password).into(addresses.channel(name))
+    with out.waiting("sending"):
+        channel = saved.test_channel(LOCAL_ADMINISTRATOR, address)
+    out.answer({"delivered": True, "channel": channel}, render.done(f"a test message was taken by: {channel}"))
+
+
 @command(sources, "remove")
 def remove_source(out: Output, name: Name) -> None:
     """Forget a source. Its backups stay."""
@@ -142,3 +189,14 @@ def remove_storage(out: Output, name: Name) -> None:
 
     saved.remove_storage(LOCAL_ADMINISTRATOR, name)
     out.answer({"removed": name}, render.done(f"storage {name} is forgotten; what lies on it stays"))
+
+
+@command(notifications, "remove")
+def remove_channel(out: Output, name: Name) -> None:
+    """Forget a channel."""
+    from actions import saved
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    saved.remove_channel(LOCAL_ADMINISTRATOR, name)
+    out.answer({"removed": name}, render.done(f"channel {name} is forgotten"))

@@ -66,6 +66,22 @@ class ToolMissing(AdapterError):
     """A client program that the engine needs is not installed, or not in a version that fits."""
 
 
+class NotificationError(AdapterError):
+    """A message was not delivered."""
+
+
+class RateLimited(NotificationError):
+    """A channel takes no more messages for now; ``retry_after`` is how many seconds it wants to be left alone."""
+
+    permanent_by_default = False
+
+    def __init__(
+        self, message: str, *, hint: str = "", permanent: bool | None = None, retry_after: float = 0.0
+    ) -> None:
+        super().__init__(message, hint=hint, permanent=permanent)
+        self.retry_after = retry_after
+
+
 class StorageError(AdapterError):
     """A destination refused or failed an operation."""
 

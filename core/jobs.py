@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from core.compression import Compression
+from core.errors import ConfigurationError
+from core.events import ALARMS, CHOICES, Event
 from core.ports import DumpOptions
 from core.retention import Retention
 
@@ -53,6 +64,58 @@ class Address(str):
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
 
 
+@dataclass(frozen=True)
+class NotifyRule:
+    """Which channel hears of what, written ``ops`` or ``ops:failure,overdue``.
+
+    ``channel`` is a saved name. Without events it hears of failures, partial backups and failed integrity checks.
+    """
+
+    channel: str
+    events: tuple[Event, ...] = ALARMS
+
+    @classmethod
+    def parse(cls, text: str) -> NotifyRule:
+        """Read ``channel`` or ``channel:event,event``. Raises ConfigurationError for anything else."""
+        channel, colon, listed = text.partition(":")
+        if not SAVED_NAME.fullmatch(channel):
+            raise ConfigurationError(
+                "this is not the name of a saved channel", hint="write for example ops, or ops:success,failure"
+            )
+        wanted = {name.strip() for name in listed.split(",")} if colon else set(ALARMS)
+        if unknown := sorted(wanted.difference(CHOICES)):
+            raise ConfigurationError(f"there is no event {unknown[0]!r}", hint=f"choose from {', '.join(CHOICES)}")
+        return cls(channel, tuple(event for event in CHOICES if event in wanted))
+
+    def __str__(self) -> str:
+        return self.channel if self.events == ALARMS else f"{self.channel}:{','.join(self.events)}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
+        from_text = core_schema.no_info_after_validator_function(cls._validate, core_schema.str_schema())
+        return core_schema.json_or_python_schema(
+            json_schema=from_text,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
+    @classmethod
+    def _validate(cls, text: str) -> NotifyRule:
+        try:
+            return cls.parse(text)
+        except ConfigurationError as error:
+            raise ValueError(f"{error.message}: {error.hint}") from None
+
+
+def _one_rule_each(rules: tuple[NotifyRule, ...]) -> tuple[NotifyRule, ...]:
+    if len({rule.channel for rule in rules}) != len(rules):
+        raise ValueError("a channel is named twice: write all of its events in one rule")
+    return rules
+
+
+NotifyRules = Annotated[tuple[NotifyRule, ...], AfterValidator(_one_rule_each)]
+
+
 class JobSpec(BaseModel):
     """One backup job. ``source`` and ``destinations`` are saved names or URLs.
 
@@ -64,6 +127,7 @@ class JobSpec(BaseModel):
 
     ``keep`` is the retention of every destination, ``keep_at`` that of single ones, by their saved name. ``timezone``,
     an IANA name, says where a day ends.
+    ``notify`` says which channels are told of what.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +149,7 @@ class JobSpec(BaseModel):
     keep: Retention = Field(default=Retention(), json_schema_extra={"default": str(Retention())})
     keep_at: dict[str, Retention] = Field(default_factory=dict)
     timezone: str = "UTC"
+    notify: NotifyRules = ()
 
     @field_validator("timezone")
     @classmethod
@@ -147,6 +212,7 @@ class RestoreSpec(BaseModel):
     overwrite: bool = False
     owner: bool = True
     accept_tampered: bool = False
+    notify: NotifyRules = ()
 
     def sealed(self, seal: Callable[[str], str]) -> RestoreSpec:
         """The same restore with every URL sealed, fit to be stored."""
@@ -160,6 +226,7 @@ class IntegritySpec(BaseModel):
 
     storages: tuple[Address, ...] = ()
     backup: str | None = None
+    notify: NotifyRules = ()
 
     def sealed(self, seal: Callable[[str], str]) -> IntegritySpec:
         """The same check with every URL sealed, fit to be stored."""

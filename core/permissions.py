@@ -14,6 +14,8 @@ class Permission(StrEnum):
     STORAGES_WRITE = "storages:write"
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
+    NOTIFICATIONS_READ = "notifications:read"
+    NOTIFICATIONS_WRITE = "notifications:write"
     JOBS_EXECUTE = "jobs:execute"
     BACKUPS_READ = "backups:read"
     BACKUPS_VERIFY = "backups:verify"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 from core.manifest import Contents
+from core.notifications import Notification
 from core.streams import Chunk, Chunks
 
 # --- host -------------------------------------------------------------------------------------------------
@@ -226,3 +227,21 @@ class AdoptsFiles(Protocol):
 
     def adopt(self, key: str, path: Path) -> bool:
         """Publish the file under ``key`` by a link, durably. False when it lies on another file system."""
+
+
+# --- notifications ----------------------------------------------------------------------------------------
+
+
+class NotificationAdapter(Protocol):
+    """A channel that messages go out by."""
+
+    channel: ClassVar[str]
+
+    def describe(self) -> str:
+        """What people call it, without any secret: ``mail to ops@example.org by mail.example.org:587``."""
+
+    def send(self, notification: Notification) -> None:
+        """Deliver one message, trying once. Returning means that the other side has taken it.
+
+        Raises NotificationError, RateLimited or ConnectionError; ``permanent`` says whether another try is pointless.
+        """

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import DBackupError
+from core.events import Event
 from core.manifest import ManifestFile
 from core.states import RunState
 
@@ -86,6 +87,19 @@ class Retained(_Report):
         return sum(one.outcome == outcome for one in self.backups)
 
 
+class Delivery(_Report):
+    """What became of one message: which channel was told of what, or why it was not."""
+
+    channel: str
+    delivered: bool
+    event: Event | None = None  # None when it did not come to a message
+    reason: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.channel} was told" if self.delivered else f"{self.channel} was not told: {self.reason}"
+
+
 class BackupReport(_Report):
     """One run of a backup. Sizes are in bytes: ``dump_size`` as the tools produced it, ``size`` as stored."""
 
@@ -100,6 +114,7 @@ class BackupReport(_Report):
     failures: tuple[Failure, ...] = ()
     retention: tuple[Retained, ...] = ()
     healed: tuple[Healed, ...] = ()
+    notifications: tuple[Delivery, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -145,6 +160,7 @@ class RestoreReport(_Report):
     finished_at: datetime
     restored: tuple[RestoredDatabase, ...] = ()
     failures: tuple[Failure, ...] = ()
+    notifications: tuple[Delivery, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -208,6 +224,12 @@ class IntegrityReport(_Report):
     started_at: datetime
     finished_at: datetime
     checked: tuple[CheckedBackup, ...] = ()
+    notifications: tuple[Delivery, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished_at - self.started_at).total_seconds()
 
     @property
     def failures(self) -> tuple[Failure, ...]:

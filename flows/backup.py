@@ -20,6 +20,7 @@ from core.jobs import JobSpec
 from core.manifest import Manifest, ManifestFile, Trigger
 from core.reports import BackupReport, Failure, Retained, StoredCopy
 from core.states import RunState
+from flows.notifying import notifying
 from flows.sealed_flow import ended, failure_of, sealed_flow
 from services import backups
 from services.backups import Item, Plan
@@ -30,6 +31,7 @@ from tasks import backup as steps
 from tasks import healing
 from tasks.backup import Prepared
 from tasks.bookkeeping import complete, recorded
+from tasks.notifications import BackupStory
 from tasks.step import retried
 
 
@@ -47,7 +49,8 @@ class Attempt:
 @sealed_flow("backup")
 def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
     """Back up what the job asks for. Raises RunFailed, with the report, unless all of it is safe everywhere."""
-    with recorded("backup", job.name or job.source.shown) as execution:
+    story, name = BackupStory(job), job.name or job.source.shown
+    with recorded("backup", name) as execution, notifying(job.notify, story) as notifier:
         prepared = steps.initialize(job, trigger)
         with steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
             for item in backups.items(prepared.plan, scratch):
@@ -58,6 +61,7 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
             manifest, copies, failures = _settle(prepared, attempts)
         healed = healing.settle(prepared, manifest, copies)
         report = _report(prepared, manifest, copies, failures).model_copy(update={"healed": healed})
+        report = notifier.told(report)
         complete(execution, report)
     return ended(report)
 

@@ -7,16 +7,19 @@ from datetime import UTC, datetime
 from core.jobs import IntegritySpec
 from core.reports import IntegrityReport
 from core.states import RunState
+from flows.notifying import notifying
 from flows.sealed_flow import ended, sealed_flow
 from tasks import integrity as steps
 from tasks.bookkeeping import complete, recorded
+from tasks.notifications import IntegrityStory
 
 
 @sealed_flow("integrity")
 def integrity(wish: IntegritySpec) -> IntegrityReport:
     """Read back every backup that is asked for. Raises RunFailed, with the report, when one of them fails."""
     started_at = datetime.now(UTC)
-    with recorded("integrity", wish.backup or "every backup") as execution:
+    story = IntegrityStory(wish)
+    with recorded("integrity", wish.backup or "every backup") as execution, notifying(wish.notify, story) as notifier:
         scan = steps.scan(wish)
         checked = tuple(steps.verify(target, scan.keys) for target in scan.targets)
         passed, failed = (sum(one.outcome == outcome for one in checked) for outcome in ("passed", "failed"))
@@ -26,5 +29,6 @@ def integrity(wish: IntegritySpec) -> IntegrityReport:
             finished_at=datetime.now(UTC),
             checked=checked,
         )
+        report = notifier.told(report)
         complete(execution, report)
     return ended(report)

@@ -14,11 +14,13 @@ from core.jobs import RestoreSpec
 from core.reports import Failure, RestoredDatabase, RestoreReport
 from core.settings import settings
 from core.states import RunState
+from flows.notifying import notifying
 from flows.sealed_flow import ended, sealed_flow
 from services.restores import Piece
 from services.workspace import sweep, workspace
 from tasks import restore as steps
 from tasks.bookkeeping import complete, recorded
+from tasks.notifications import RestoreStory
 from tasks.restore import Resolved
 
 
@@ -26,12 +28,12 @@ from tasks.restore import Resolved
 def restore(wish: RestoreSpec) -> RestoreReport:
     """Bring databases back from a backup. Raises RunFailed, with the report, unless all of them came back."""
     started_at = datetime.now(UTC)
-    with recorded("restore", wish.backup) as execution:
+    with recorded("restore", wish.backup) as execution, notifying(wish.notify, RestoreStory(wish)) as notifier:
         resolved = steps.resolve(wish)
         sweep(settings().runs)
         with workspace(settings().runs, f"restore-{execution}") as folder:
             outcomes = [_outcome(resolved, piece, folder) for piece in resolved.pieces]
-        report = _report(resolved, wish, outcomes, started_at)
+        report = notifier.told(_report(resolved, wish, outcomes, started_at))
         complete(execution, report)
     return ended(report)
 

@@ -31,11 +31,16 @@ def recorded(kind: str, job: str) -> Iterator[str]:
         with workspace(settings().runs, f"{_RUN}{execution}"):
             yield execution
     except DBackupError as error:
-        _finish(execution, RunState.FAILED, error.message)
+        _finish(execution, RunState.FAILED, _reason(error))
         raise
     except BaseException as error:
-        _finish(execution, RunState.FAILED if isinstance(error, Exception) else RunState.CANCELLED, mask(str(error)))
+        _finish(execution, RunState.FAILED if isinstance(error, Exception) else RunState.CANCELLED, _reason(error))
         raise
+
+
+def _reason(error: BaseException) -> str:
+    """Why a run ended, and what was noted on the way, for example who could not be told."""
+    return "\n".join([mask(str(error)), *getattr(error, "__notes__", ())])
 
 
 def _mark_crashed() -> None:

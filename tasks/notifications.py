@@ -1,0 +1,84 @@
+"""Telling people: the step itself, and what each kind of run has to tell."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from blocks.addresses import open_channel, open_source
+from core.errors import DBackupError
+from core.events import Event
+from core.jobs import Address, IntegritySpec, JobSpec, NotifyRule, RestoreSpec
+from core.log import logger
+from core.notifications import Notification
+from core.reports import BackupReport, IntegrityReport, RestoreReport
+from services import notifications
+from tasks.step import step
+
+R_contra = TypeVar("R_contra", contravariant=True)
+log = logger(service="notification")
+
+
+@step("notify", "notify {rule.channel}")
+def notify(rule: NotifyRule, notification: Notification) -> None:
+    """Tell one channel. Raises when it could not be told, also after trying again."""
+    notifications.deliver(open_channel(Address(rule.channel)), notification)
+    log.info("told", channel=rule.channel, event_kind=notification.event.value)
+
+
+class Story(Protocol[R_contra]):
+    """What a run has to tell: of its report, or of the error that it ended with before it had one."""
+
+    def of_report(self, report: R_contra) -> Notification: ...
+
+    def of_error(self, error: DBackupError) -> Notification: ...
+
+
+class BackupStory:
+    """What a backup has to tell."""
+
+    def __init__(self, job: JobSpec) -> None:
+        self._job = job
+
+    def of_report(self, report: BackupReport) -> Notification:
+        return notifications.of_backup(report, _source_name(self._job.source))
+
+    def of_error(self, error: DBackupError) -> Notification:
+        source = _source_name(self._job.source)
+        name = self._job.name or source
+        return notifications.of_error(Event.FAILURE, f"Backup of {name}", error, job=self._job.name, source=source)
+
+
+class RestoreStory:
+    """What a restore has to tell."""
+
+    def __init__(self, wish: RestoreSpec) -> None:
+        self._wish = wish
+
+    def of_report(self, report: RestoreReport) -> Notification:
+        return notifications.of_restore(report)
+
+    def of_error(self, error: DBackupError) -> Notification:
+        return notifications.of_error(Event.FAILURE, f"Restore of {self._wish.backup}", error)
+
+
+class IntegrityStory:
+    """What an integrity check has to tell. One that could not be made is no better than one that failed."""
+
+    def __init__(self, wish: IntegritySpec) -> None:
+        self._what = wish.backup or "every backup"
+
+    def of_report(self, report: IntegrityReport) -> Notification:
+        return notifications.of_integrity(report, self._what)
+
+    def of_error(self, error: DBackupError) -> Notification:
+        return notifications.of_error(Event.INTEGRITY, f"Integrity check of {self._what}", error)
+
+
+def _source_name(source: Address) -> str:
+    """What people call a source, without connecting to it."""
+    if source.is_name:
+        return str(source)
+    try:
+        return open_source(source).describe()
+    except DBackupError:
+        return source.shown
