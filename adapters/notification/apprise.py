@@ -5,24 +5,24 @@ Its URLs are secrets as a whole. It says why something failed only in its log, w
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
 
-from adapters.notification.library_logs import mask_lines_of
+from adapters.notification.library_logs import hushed
 from core.errors import ConfigurationError, NotificationError
 from core.events import Event
+from core.masking import MASK
 from core.notifications import Notification
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
 
 PREFIX = "apprise+"
-LOG = "apprise"
+LOG, HTTP = "apprise", "urllib3.connectionpool"  # whose log lines hold addresses
+SHORTEST_SECRET = 6  # characters: shorter parts of a URL would blot out ordinary words
 HINT = "write apprise+ before a URL of Apprise, for example apprise+ntfys://topic or apprise+json://host/path"
 
 
@@ -58,17 +58,9 @@ def _service(url: str) -> NotifyBase | None:
     """The service behind a URL, or None. Apprise takes a moment to load, so only who needs it does."""
     from apprise import Apprise as Library
 
-    _quieten()
-    service: NotifyBase | None = Library.instantiate(url, suppress_exceptions=True)
+    with hushed(LOG):
+        service: NotifyBase | None = Library.instantiate(url, suppress_exceptions=True)
     return service
-
-
-def _quieten() -> None:
-    """Whatever Apprise and what it uses write is masked, and Apprise's lines go nowhere by themselves."""
-    mask_lines_of(LOG, "urllib3.connectionpool")
-    logging.getLogger(LOG).propagate = False
-    if not any(isinstance(one, logging.NullHandler) for one in logging.getLogger(LOG).handlers):
-        logging.getLogger(LOG).addHandler(logging.NullHandler())
 
 
 class Apprise:
@@ -93,7 +85,7 @@ class Apprise:
         service = _service(self._config.url.get_secret_value())
         if service is None:
             raise NotificationError("Apprise does not know this URL any more", hint=HINT)
-        with _heard() as lines:
+        with hushed(LOG, HTTP) as warnings:
             sent = service.notify(
                 title=notification.title,
                 body=notification.text,
@@ -101,12 +93,20 @@ class Apprise:
                 body_format=NotifyFormat.TEXT,
             )
         if not sent:
-            reason = " ".join(" ".join(lines[-2:]).split()) or "it does not say why"
+            reason = self._without_address(" ".join(warnings[-2:])) or "it does not say why"
             raise NotificationError(
                 f"Apprise could not deliver: {reason[:300]}",
                 hint="check the service's URL and limits with the documentation of Apprise",
                 permanent=False,
             )
+
+    def _without_address(self, text: str) -> str:
+        """One line, without any part of the URL: what is a token in it and what is not, only its service knows."""
+        parts = re.split(r"[/:@?&=,\s]+", self._config.url.get_secret_value().partition("://")[2])
+        for part in sorted(parts, key=len, reverse=True):
+            for written in (part, unquote(part)):
+                text = text.replace(written, MASK) if len(written) >= SHORTEST_SECRET else text
+        return " ".join(text.split())
 
 
 def _type(event: Event) -> Any:
@@ -115,25 +115,3 @@ def _type(event: Event) -> Any:
     if event is Event.PARTIAL:
         return NotifyType.WARNING
     return NotifyType.SUCCESS if event.is_good else NotifyType.FAILURE
-
-
-@contextmanager
-def _heard() -> Iterator[list[str]]:
-    """The warnings that Apprise writes in this thread; other threads may be sending at the same time."""
-    lines: list[str] = []
-    listener = _Listener(lines)
-    logging.getLogger(LOG).addHandler(listener)
-    try:
-        yield lines
-    finally:
-        logging.getLogger(LOG).removeHandler(listener)
-
-
-class _Listener(logging.Handler):
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._lines, self._thread = lines, threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._lines.append(record.getMessage())

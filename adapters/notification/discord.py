@@ -19,7 +19,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from adapters.notification.certificates import mistrusted, reason_of, verifying
-from adapters.notification.library_logs import mask_lines_of
+from adapters.notification.library_logs import hushed
 from core.errors import ConfigurationError, ConnectionError, NotificationError, RateLimited
 from core.events import Event
 from core.masking import remember
@@ -90,7 +90,6 @@ class Discord:
         webhook = WEBHOOK.fullmatch(self._url.path)
         self._id = webhook["id"] if webhook else ""
         remember(webhook["token"] if webhook else self._url.path)
-        mask_lines_of("httpx")
 
     def describe(self) -> str:
         """Which webhook of which host, by the end of its number."""
@@ -100,7 +99,8 @@ class Discord:
         """Post the message and wait for Discord to confirm it."""
         query = "&".join(filter(None, [self._url.query, "wait=true"]))
         verify = verifying(self._config.ca_file) if self._config.ca_file else True
-        with self._translated(), httpx.Client(verify=verify, timeout=self._config.timeout) as client:
+        client = httpx.Client(verify=verify, timeout=self._config.timeout)
+        with self._translated(), hushed("httpx"), client:
             url = self._url._replace(query=query).geturl()
             with client.stream("POST", url, json=payload(notification)) as response:
                 answer = _answer(response)

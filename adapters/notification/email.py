@@ -281,8 +281,8 @@ def _mistrusted(failure: Exception, config: EmailConfig) -> AdapterError | None:
 
 
 def _timeout(failure: Exception, config: EmailConfig) -> AdapterError | None:
-    if not isinstance(failure, TimeoutError):
-        return None
+    if not isinstance(failure, TimeoutError) and not isinstance(failure.__context__, TimeoutError):
+        return None  # smtplib makes a hang-up of its own of a timeout, which is then its context
     return ConnectionError(
         f"{config.address} did not answer within {config.timeout} seconds",
         hint="check host and port (587 for smtp://, 465 for smtps://), or give a longer time with timeout=",
