@@ -96,7 +96,7 @@ class Notification:
             *(("Where", str(place)) for place in self.places),
             ("When", self.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")),
         ]
-        return tuple(Fact(name, _line(value)) for name, value in found if value)
+        return tuple(Fact(name, line) for name, value in found if (line := _line(value)))
 
     def _further(self) -> str:
         hidden = len(self.failures) - SHOWN_FAILURES

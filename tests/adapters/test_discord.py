@@ -17,7 +17,7 @@ from services.notifications import deliver
 from tests.adapters.notification_contract import NotificationContract, Scene, message
 from tests.servers.certificates import Certificates
 from tests.servers.processes import free_port
-from tests.servers.webhooks import TOKEN, WEBHOOK, Answer, Webhooks
+from tests.servers.webhooks import TOKEN, WEBHOOK, Answer, Webhooks, shown
 from tests.waiting import until
 
 
@@ -27,14 +27,6 @@ def url(port: int, certificates: Certificates, token: str = TOKEN, options: str 
 
 def opened(webhook: str) -> Discord:
     return Discord(DiscordConfig.from_url(webhook))
-
-
-def shown(taken: dict[str, Any]) -> str:
-    """What a reader sees of a message: Discord takes a backslash before markup away."""
-    (embed,) = taken["embeds"]
-    lines = [embed["title"], embed.get("description", "")]
-    lines += [f"{one['name']}: {one['value']}" for one in embed.get("fields", [])]
-    return "\n".join(lines).replace("\\", "")
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from pydantic import SecretStr
 from actions import keys, saved
 from actions.door import LOCAL_ADMINISTRATOR
 from adapters.database import ENGINES
+from adapters.notification import CHANNELS as CHANNEL_ADAPTERS
 from adapters.storage import STORAGES as STORAGE_ADAPTERS
 from blocks.addresses import profile_keys
+from blocks.channels import CHANNELS
 from blocks.encryption_key import encryption_keys
 from blocks.saved import Kind, everything, load, load_source, remove
 from blocks.sources import SOURCES, PostgreSQLSource
@@ -31,6 +33,13 @@ from tests.waiting import until
 
 HOST, USER, PASSWORD = "db-with-a-secret-name.invalid", "secret-user-7f3a", "Pa55-word/with=odd%chars"
 URL = "postgresql://secret-user-7f3a:Pa55-word%2Fwith%3Dodd%25chars@db-with-a-secret-name.invalid:5432/secret-database"
+CHANNEL_URLS = {
+    "chat": "https://discord.com/api/webhooks/1/t0ken-of-a-hook",
+    "mail": "smtp://mail-user:mail-Pa55@mail.invalid/?from=secret-sender@b.org&to=secret-reader@b.org",
+    "other": "apprise+json://other-user:other-Pa55@other.invalid/other-path",
+}
+CHANNEL_SECRETS = ["t0ken-of-a-hook", "mail-user", "mail-Pa55", "mail.invalid", "secret-sender", "secret-reader",
+                   "other-user", "other-Pa55", "other.invalid", "other-path"]  # fmt: skip
 SECRETS = [PASSWORD, "Pa55-word%2Fwith%3Dodd%25chars"]
 
 
@@ -59,7 +68,9 @@ def test_a_block_holds_only_sealed_secrets(home: Path) -> None:
 def test_nothing_that_was_saved_or_run_is_found_in_clear(home: Path, tmp_path: Path) -> None:
     saved.add_source(LOCAL_ADMINISTRATOR, "secretive", URL)
     profile = keys.create(LOCAL_ADMINISTRATOR, "secretive")
-    assert found(home, [*SECRETS, HOST, USER, "secret-database"]) == []
+    for name, url in CHANNEL_URLS.items():
+        saved.add_channel(LOCAL_ADMINISTRATOR, name, url)
+    assert found(home, [*SECRETS, *CHANNEL_SECRETS, HOST, USER, "secret-database"]) == []
     with pytest.raises(DBackupError):
         backup(JobSpec.model_validate({"source": URL, "destinations": [f"file://{tmp_path / 'b'}"], "retries": 0}))
     with pytest.raises(DBackupError):
@@ -193,14 +204,15 @@ def test_an_old_key_still_opens_and_a_new_one_seals_from_now_on(tmp_path: Path) 
     assert "Traceback" not in refused.stderr
 
 
-def test_every_engine_and_storage_has_a_block_that_fits_its_configuration() -> None:
+def test_every_adapter_has_a_block_that_fits_its_configuration() -> None:
     assert SOURCES.keys() == ENGINES.keys()
     assert STORAGES.keys() == STORAGE_ADAPTERS.keys()
-    for block in (*SOURCES.values(), *STORAGES.values()):
+    assert CHANNELS.keys() == CHANNEL_ADAPTERS.keys()
+    for block in (*SOURCES.values(), *STORAGES.values(), *CHANNELS.values()):
         assert set(block.model_fields) == set(block.adapter.config_type.model_fields), block
 
 
-def test_every_engine_and_storage_has_a_page() -> None:
+def test_every_adapter_has_a_page() -> None:
     docs = Path(__file__).parents[2] / "docs" / "adapters"
-    missing = [name for name in (*ENGINES, *STORAGE_ADAPTERS) if not (docs / f"{name}.md").is_file()]
+    missing = [name for name in (*ENGINES, *STORAGE_ADAPTERS, *CHANNEL_ADAPTERS) if not (docs / f"{name}.md").is_file()]
     assert missing == []

@@ -123,6 +123,14 @@ def _wrong_in(embed: dict[str, Any]) -> Iterator[str]:
         yield "footer"
 
 
+def shown(message: Any) -> str:
+    """What a reader sees of a message to Discord, which takes a backslash before markup away."""
+    (embed,) = message["embeds"]
+    lines = [embed["title"], embed.get("description", "")]
+    lines += [f"{one['name']}: {one['value']}" for one in embed.get("fields", [])]
+    return "\n".join(lines).replace("\\", "")
+
+
 def units(text: str) -> int:
     """The length of a text in the strictest reading."""
     return len(text.encode("utf-16-le")) // 2
