@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from actions.door import Identity, action
-from actions.saved import Saved, sources, storages, test_source, test_storage
+from actions.saved import Saved, channels, sources, storages, test_source, test_storage
 from adapters.database import ENGINES
 from blocks.encryption_key import encryption_keys
 from core.errors import DBackupError
@@ -54,6 +54,8 @@ def _saved(who: Identity) -> Iterator[Finding]:
         yield _finding(f"source {one.name}", partial(_source, who, one))
     for one in storages(who):
         yield _finding(f"storage {one.name}", partial(_storage, who, one))
+    for one in channels(who):  # opened, but nobody is written to
+        yield Finding(f"notification {one.name}", not one.problem, one.problem or one.description)
 
 
 def _source(who: Identity, one: Saved) -> str:

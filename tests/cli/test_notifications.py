@@ -59,6 +59,12 @@ def test_a_test_message_that_is_refused_is_a_failure(dbackup: Dbackup, chat: str
     assert TOKEN not in answer.err
 
 
+def test_the_doctor_opens_a_channel_and_writes_to_nobody(dbackup: Dbackup, chat: str, discord: Webhooks) -> None:
+    findings = dbackup("doctor", "--json").json["findings"]
+    assert [one["good"] for one in findings if one["subject"] == f"notification {chat}"] == [True]
+    assert discord.requests == 0
+
+
 def test_a_backup_tells_whom_it_is_asked_to(
     dbackup: Dbackup, chat: str, discord: Webhooks, shop: Path, tmp_path: Path
 ) -> None:
