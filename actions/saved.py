@@ -156,7 +156,7 @@ def _remove(kind: Kind, name: str) -> None:
 
 @action(Permission.NOTIFICATIONS_WRITE)
 def remove_channel(who: Identity, name: str) -> None:
-    """Forget a notification channel. Jobs that name it will report that they could tell nobody there."""
+    """Forget a notification channel. Raises ConfigurationError while a job needs it."""
     from blocks.saved import Kind
 
     _remove(Kind.NOTIFICATION, name)

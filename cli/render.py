@@ -18,7 +18,16 @@ from core.states import RunState
 
 if TYPE_CHECKING:
     from core.manifest import ManifestFile
-    from core.reports import (BackupReport, Delivery, Failure, Healed, HealReport, IntegrityReport, RestoreReport, Retained)
+    from core.reports import (
+        BackupReport,
+        Delivery,
+        Failure,
+        Healed,
+        HealReport,
+        IntegrityReport,
+        RestoreReport,
+        Retained,
+    )
 
 GOOD = Text("✓", "green")
 BAD = Text("✗", "red")

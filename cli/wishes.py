@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.options import Notify
 from cli.specs import compression as parsed
 from cli.specs import names, retention
 
@@ -48,6 +49,7 @@ def wishes(  # noqa: PLR0913 - its parameters are options
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="Where a day ends: Europe/Berlin.")] = "UTC",
     retries: Annotated[int, typer.Option(metavar="N", help="How often to try a failed upload again.")] = 3,
     spool: Annotated[str, typer.Option(metavar="disk|memory", help="Where bytes wait for slow destinations.")] = "disk",
+    notify: Notify = None,
 ) -> Wish:
     """The fields of a JobSpec that these options are. Raises WrongUsage."""
     return {
@@ -65,4 +67,5 @@ def wishes(  # noqa: PLR0913 - its parameters are options
         "timezone": timezone,
         "retries": retries,
         "spool": spool,
+        "notify": tuple(notify or ()),
     }

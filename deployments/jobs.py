@@ -75,6 +75,7 @@ def using(kind: Kind, name: str) -> list[str]:
 
 def _needs(spec: JobSpec) -> list[tuple[Kind, str]]:
     needs = [(Kind.SOURCE, str(spec.source)), *((Kind.STORAGE, str(one)) for one in spec.destinations)]
+    needs += [(Kind.NOTIFICATION, rule.channel) for rule in spec.notify]
     return [*needs, (Kind.PROFILE, spec.profile)] if spec.profile else needs
 
 

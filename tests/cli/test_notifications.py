@@ -93,3 +93,21 @@ def test_an_address_that_is_no_channel_is_refused_without_repeating_it(dbackup: 
     answer = dbackup("notification", "add", "wrong", wrong)
     assert answer.code in (1, USAGE)
     assert "secret-token" not in answer.err
+
+
+def test_a_job_keeps_its_rules_and_its_channel(dbackup: Dbackup, chat: str, shop: Path, tmp_path: Path) -> None:
+    dbackup.succeeds("source", "add", "told-source", shop)
+    dbackup.succeeds("storage", "add", "told-storage", tmp_path / "b")
+    job = ("job", "create", "told", "--source", "told-source", "--to", "told-storage")
+    try:
+        unknown = dbackup(*job, "--notify", "nobody")
+        assert (unknown.code, "no notification named nobody" in unknown.err) == (1, True)
+        dbackup.succeeds(*job, "--notify", f"{chat}:success")
+        refused = dbackup("notification", "remove", chat)
+        assert (refused.code, "told" in refused.err) == (1, True)
+        told = dbackup.succeeds("job", "run", "told")["notifications"]
+        assert [(one["channel"], one["delivered"]) for one in told] == [(chat, True)]
+    finally:
+        dbackup("job", "delete", "told", "--yes")
+        dbackup.succeeds("source", "remove", "told-source")
+        dbackup.succeeds("storage", "remove", "told-storage")
