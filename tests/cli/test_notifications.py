@@ -108,6 +108,6 @@ def test_a_job_keeps_its_rules_and_its_channel(dbackup: Dbackup, chat: str, shop
         told = dbackup.succeeds("job", "run", "told")["notifications"]
         assert [(one["channel"], one["delivered"]) for one in told] == [(chat, True)]
     finally:
-        dbackup("job", "delete", "told", "--yes")
+        dbackup("job", "delete", "told")
         dbackup.succeeds("source", "remove", "told-source")
         dbackup.succeeds("storage", "remove", "told-storage")
