@@ -7,6 +7,7 @@ from typing import cast
 
 from pydantic import SecretStr
 
+from adapters.database.mongodb import MongoDB
 from adapters.database.postgresql import PostgreSQL
 from adapters.database.sqlite import SQLite
 from blocks.sealed import AdapterBlock
@@ -51,4 +52,31 @@ class SQLiteSource(SourceBlock):
     path: Path
 
 
-SOURCES: dict[str, type[SourceBlock]] = {block.adapter.engine: block for block in (PostgreSQLSource, SQLiteSource)}
+class MongoDBSource(SourceBlock):
+    """A MongoDB server, replica set or cluster, or one of its databases."""
+
+    _block_type_name = "dbackup MongoDB"
+    _block_type_slug = "dbackup-mongodb"
+    adapter = MongoDB
+
+    hosts: SecretStr
+    srv: bool = False
+    user: SecretStr | None = None
+    password: SecretStr | None = None
+    database: SecretStr | None = None
+    auth_source: SecretStr | None = None
+    auth_mechanism: str | None = None
+    replica_set: SecretStr | None = None
+    direct_connection: bool | None = None
+    read_preference: str | None = None
+    tls: bool | None = None
+    tls_ca_file: str | None = None
+    tls_certificate_key_file: str | None = None
+    connect_timeout_ms: int = 10_000
+    server_selection_timeout_ms: int = 10_000
+    client_path: str | None = None
+
+
+SOURCES: dict[str, type[SourceBlock]] = {
+    block.adapter.engine: block for block in (PostgreSQLSource, SQLiteSource, MongoDBSource)
+}

@@ -5,6 +5,7 @@ import signal
 pytest_plugins = [
     "tests.servers.certificates",
     "tests.servers.mail",
+    "tests.servers.mongodb",
     "tests.servers.postgresql",
     "tests.servers.webhooks",
     "tests.home",

