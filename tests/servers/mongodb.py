@@ -10,11 +10,18 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
@@ -33,6 +40,12 @@ class Server:
     port: int
     tools: Path
     password: str | None = None
+    authority: Path | None = None  # of the server's certificate, when it speaks TLS only
+
+    @property
+    def tls_options(self) -> str:
+        """What a URL adds to reach a server that speaks TLS only."""
+        return f"&tls=true&tlsCAFile={quote(str(self.authority), safe='')}"
 
     def url(self, database: str | None = None, *, user: str = USER, password: str | None = None, more: str = "") -> str:
         """The URL by which a user would name this server."""
@@ -44,7 +57,8 @@ class Server:
 
     def client(self) -> MongoClient[dict[str, Any]]:
         login = {"username": USER, "password": self.password} if self.password else {}
-        return MongoClient("127.0.0.1", self.port, serverSelectionTimeoutMS=5000, **login)
+        tls = {"tls": True, "tlsCAFile": str(self.authority)} if self.authority else {}
+        return MongoClient("127.0.0.1", self.port, serverSelectionTimeoutMS=5000, **login, **tls)
 
     def names(self) -> set[str]:
         with self.client() as client:
@@ -58,24 +72,24 @@ class Server:
 
 
 @contextmanager
-def _running(folder: Path, port: int, *options: str) -> Iterator[None]:
+def _running(folder: Path, server: Server, *options: str) -> Iterator[Server]:
     if not install.SECANTUS.folder.exists():
         pytest.fail(f"the server for MongoDB's tests is not installed; {install.INSTALL}")
 
     def ready() -> bool:
         try:
-            with MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=200) as client:
+            with server.client() as client:
                 client.admin.command("ping")
         except PyMongoError:
             return False
         return True
 
     program = install.SECANTUS.folder / "bin" / "secantusd-py"
-    where = ("--host", "127.0.0.1", "--port", str(port), "--storage-path", str(folder / "data"))
+    where = ("--host", "127.0.0.1", "--port", str(server.port), "--storage-path", str(folder / "data"))
     argv = [sys.executable, program, *where, "--cache-size", "64M", "--log-level", "WARNING", *options]
     environment = {"PYTHONPATH": str(install.SECANTUS.folder), "HOME": str(folder), "PATH": "/usr/bin:/bin"}
     with started(argv, ready, folder / "log", env=environment):
-        yield
+        yield server
 
 
 @contextmanager
@@ -104,9 +118,9 @@ def mongodb_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _mongodb(mongodb_tools: Path) -> Iterator[Server]:
-    port = free_port()
-    with _folder() as folder, _running(folder, port):
-        yield Server(port, mongodb_tools)
+    server = Server(free_port(), mongodb_tools)
+    with _folder() as folder, _running(folder, server):
+        yield server
 
 
 @pytest.fixture
@@ -121,10 +135,35 @@ def mongodb_with_users(mongodb_tools: Path) -> Iterator[Server]:
     """A server that asks for a password: an administrator's, or that of ``reader``, who may read ``shop``."""
     port, password = free_port(), secrets.token_urlsafe(16)
     with _folder() as folder:
-        with _running(folder, port):
-            open_server = Server(port, mongodb_tools)
-            with open_server.client() as client:
-                client.admin.command("createUser", USER, pwd=password, roles=["root"])
-                client.admin.command("createUser", "reader", pwd=password, roles=[{"role": "read", "db": "shop"}])
-        with _running(folder, port, "--auth"):
-            yield Server(port, mongodb_tools, password)
+        with _running(folder, Server(port, mongodb_tools)) as everybody, everybody.client() as client:
+            client.admin.command("createUser", USER, pwd=password, roles=["root"])
+            client.admin.command("createUser", "reader", pwd=password, roles=[{"role": "read", "db": "shop"}])
+        with _running(folder, Server(port, mongodb_tools, password), "--auth") as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def mongodb_with_tls(mongodb_tools: Path) -> Iterator[Server]:
+    """A server that speaks TLS only, with a certificate that it has signed itself."""
+    with _folder() as folder:
+        certificate, key = _certificate(folder)
+        options = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+        with _running(folder, Server(free_port(), mongodb_tools, authority=certificate), *options) as server:
+            yield server
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that is its own authority, and its key, as files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the tests' server")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(address, critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    made = builder.sign(key, hashes.SHA256())
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(made.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
