@@ -9,6 +9,7 @@ from functools import partial
 from actions.door import Identity, action
 from actions.saved import Saved, channels, sources, storages, test_source, test_storage
 from adapters.database import ENGINES
+from adapters.database.tools import Tool
 from blocks.encryption_key import encryption_keys
 from core.errors import DBackupError
 from core.jobs import Address
@@ -33,13 +34,19 @@ def examine(who: Identity) -> Iterator[Finding]:
     yield _finding("settings", lambda: f"home {settings().home}, scratch {settings().runs}")
     for engine in ENGINES.values():
         for tool in engine.tools():
-            yield Finding(f"{engine.label} tools", tool.found, tool.fact, tool.advice)
+            yield _tool(engine.label, tool)
     yield _finding("encryption key", lambda: f"key {encryption_keys().current.key_id}")
     yield _finding("catalog", lambda: database().describe())
     api = _finding("Prefect API", _api)
     yield api
     if api.good:
         yield from _saved(who)
+
+
+def _tool(label: str, tool: Tool) -> Finding:
+    """What is missing is no fault by itself: a saved source that needs it says so further down."""
+    fact = tool.fact if tool.found else f"{tool.fact}, and only a {label} source needs it"
+    return Finding(f"{label} tools", True, fact, tool.advice)
 
 
 def _api() -> str:

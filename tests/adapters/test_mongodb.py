@@ -114,6 +114,13 @@ def test_a_server_that_is_down_is_worth_trying_again(mongodb_tools: Path) -> Non
     assert "hidden-secret" not in f"{failure.value!r} {failure.value.hint} {failure.value.__cause__!r}"
 
 
+@pytest.mark.parametrize("wrong", ["mongodb://127.0.0.1:99999", "mongodb://127.0.0.1/?tls=true&tlsCAFile=/nowhere.pem"])
+def test_an_address_that_the_driver_refuses_is_a_matter_of_configuration(wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be reached this way") as failure:
+        MongoDB.from_url(wrong).probe()
+    assert failure.value.hint
+
+
 def test_a_server_without_tls_is_no_connection_when_tls_is_required(mongodb: Server) -> None:
     with pytest.raises(ConnectionError):
         MongoDB.from_url(mongodb.url(more="&tls=true")).probe()
@@ -141,6 +148,13 @@ def test_who_may_not_read_a_database_is_told_so(mongodb_with_users: Server) -> N
         taken(adapter, "secrets")
     assert failure.value.permanent
     assert failure.value.hint
+
+
+def test_who_may_only_read_one_database_can_back_it_up(mongodb_with_users: Server) -> None:
+    with mongodb_with_users.client() as client:
+        client.shop.readable.insert_one({"_id": 1})
+    _, contents = taken(MongoDB.from_url(mongodb_with_users.url("shop", user="reader")), "shop")
+    assert contents.rows["readable"] == 1
 
 
 def test_all_databases_are_all_but_the_server_s_own(subject: Databases) -> None:
@@ -542,6 +556,12 @@ def test_a_name_taken_meanwhile_is_not_overwritten(subject: Databases) -> None:
     assert len(subject.rows("copy")) == 1
 
 
+def test_a_name_that_differs_only_in_case_is_refused(subject: Databases) -> None:
+    subject.create("shop", 1)
+    with pytest.raises(RestoreError, match="there is a database 'shop'"):
+        subject.adapter("shop").check_restore(RestoreTarget("Shop", overwrite=True))
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a.b", 'a"b', "$a", "a\\b", "x" * 64, "admin", "local"])
 def test_an_impossible_name_is_refused(mongodb: Server, name: str) -> None:
     with pytest.raises(RestoreError) as failure:
@@ -559,6 +579,7 @@ def test_an_impossible_name_is_refused(mongodb: Server, name: str) -> None:
         ("mongodb://a:1,b:2/shop?replicaSet=rs0", "mongodb://a:1,b:2/?replicaSet=rs0&"),
         ("mongodb://u:p%40ss@a/shop", "mongodb://u:p%40ss@a/?authSource=shop&"),
         ("mongodb://u:p@a/shop?authSource=admin", "mongodb://u:p@a/?authSource=admin&"),
+        ("mongodb://%2Frun%2Fmongodb.sock/shop", "mongodb://%2Frun%2Fmongodb.sock/?"),
         ("mongodb+srv://u:p@cluster.example/shop", "mongodb+srv://u:p@cluster.example/?authSource=shop&"),
         (
             "mongodb://a/?tls=true&tlsCAFile=/etc/ca.pem&tlsCertificateKeyFile=/etc/me.pem&readPreference=secondary",

@@ -74,8 +74,8 @@ class MongoDBConfig(BaseModel):
             options = dict(parse_qsl(written, keep_blank_values=True, strict_parsing=bool(written)))
         except ValueError:
             raise ConfigurationError("the options of this MongoDB URL cannot be read", hint=HINT) from None
-        facts = {name: unquote(parts[name]) for name in ("user", "password", "hosts", "database") if parts[name]}
-        return cls._checked({**facts, "srv": parts["scheme"] == "mongodb+srv"}, options)
+        facts = {name: unquote(parts[name]) for name in ("user", "password", "database") if parts[name]}
+        return cls._checked({**facts, "hosts": parts["hosts"], "srv": parts["scheme"] == "mongodb+srv"}, options)
 
     @classmethod
     def _checked(cls, facts: dict[str, Any], options: dict[str, str]) -> Self:

@@ -62,11 +62,10 @@ class MongoDBDump:
 
 def require_database(session: Session, config: MongoDBConfig, database: str) -> None:
     """Raise AdapterError when the server has no such database: mongodump would call that a success."""
-    names = database_names(session)
-    if database not in names:
-        raise AdapterError(
-            f"{config.address} has no database named '{database}'", hint=f"there are: {', '.join(names) or 'none'}"
-        )
+    if session[database].list_collection_names():
+        return  # asked of the database itself: who may read it need not be allowed to list all of them
+    names = ", ".join(database_names(session)) or "none"
+    raise AdapterError(f"{config.address} has no database named '{database}'", hint=f"there are: {names}")
 
 
 def left_out(session: Session, database: str, options: DumpOptions) -> list[str]:

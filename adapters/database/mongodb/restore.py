@@ -83,16 +83,19 @@ class MongoDBRestoration:
         that the error tells.
         """
         name = self._target.database
+        copies: list[str] = []
         if self._name != name:
-            self._replace(name)
-            self._drop(self._name)
+            copies = [self._replace(name), self._name]
         self._made = False
-        return f"database '{name}' on {self._config.address}"
+        kept = [f"'{one}'" for one in copies if not self._dropped(one)]
+        leftovers = f"; what could not be dropped: {', '.join(kept)}" if kept else ""
+        return f"database '{name}' on {self._config.address}{leftovers}"
 
-    def _replace(self, name: str) -> None:
+    def _replace(self, name: str) -> str:
+        """Copy the old one aside and the new one into its place; give the name of the old one's copy."""
         away = beside(name, "old")
         with ExitStack() as undoing:
-            undoing.callback(self._drop, away)
+            undoing.callback(self._dropped, away)
             self._copy(name, away)
             undoing.pop_all()
         try:
@@ -101,18 +104,27 @@ class MongoDBRestoration:
         except BaseException as failure:
             self._bring_back(away, name, failure)
             raise
-        self._drop(away)
+        return away
+
+    def _dropped(self, name: str) -> bool:
+        """Drop what is not needed any more, if that can be done."""
+        try:
+            self._drop(name)
+        except DBackupError as failure:
+            log.warning("a database could not be dropped", database=name, reason=failure.message)
+            return False
+        return True
 
     def _bring_back(self, away: str, name: str, failure: BaseException) -> None:
         try:
             self._drop(name)
             self._copy(away, name)
-            self._drop(away)
         except DBackupError as second:
             raise RestoreError(
                 f"'{name}' could not be replaced ({failure}), and not be brought back: {second.message}",
                 hint=f"the old database is complete under the name '{away}'; copy it back with MongoDB's tools",
             ) from None
+        self._dropped(away)
 
     def _copy(self, source: str, name: str) -> None:
         """Copy a database on the server and compare every count. Raises DumpError or RestoreError."""
@@ -137,9 +149,15 @@ class MongoDBRestoration:
 
 
 def exists(config: MongoDBConfig, name: str) -> bool:
-    """Whether the server has this database; names that differ only in their letters' case are one to it."""
+    """Whether the server has this database. Raises RestoreError for one that differs only in its letters' case."""
     with connected(config, RestoreError) as session:
-        return name.lower() in {one.lower() for one in session.list_database_names()}
+        names = session.list_database_names()
+    if name not in names and (other := next((one for one in names if one.lower() == name.lower()), None)):
+        raise RestoreError(
+            f"there is a database '{other}', and MongoDB has no second one that differs only in the case of letters",
+            hint=f"give --as {other} to mean that one, or --as NEWNAME",
+        )
+    return name in names
 
 
 def target_exists(name: str) -> TargetExists:

@@ -40,7 +40,7 @@ def translated(config: MongoDBConfig, kind: type[DBackupError]) -> Iterator[None
         yield
     except errors.OperationFailure as failure:
         raise _refusal(config, failure, kind) from None
-    except (errors.ConfigurationError, errors.InvalidURI, OSError) as failure:
+    except (errors.ConfigurationError, errors.InvalidURI, OSError, ValueError) as failure:
         raise ConfigurationError(
             f"MongoDB at {config.address} cannot be reached this way: {_reason(failure)}",
             hint="check the hosts (with mongodb+srv: the name in the DNS), the options and the certificate files",
