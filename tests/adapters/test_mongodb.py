@@ -22,6 +22,7 @@ from pymongo.database import Database
 
 from adapters.database.mongodb import MongoDB, MongoDBConfig
 from adapters.database.mongodb.archive import MAGIC, Archive
+from adapters.host import LocalHost
 from core.errors import (
     AdapterError,
     ConfigurationError,
@@ -33,7 +34,8 @@ from core.errors import (
     ToolMissing,
 )
 from core.manifest import Contents
-from core.ports import DumpOptions, RestoreTarget
+from core.ports import Command, DumpOptions, RestoreTarget
+from core.streams import Chunks
 from tests.adapters.database_contract import DatabaseContract, Subject, drawn, put_back, taken
 from tests.adapters.test_host import gone, until
 from tests.adapters.test_postgresql import argument_lists, children
@@ -544,6 +546,33 @@ def test_an_old_one_that_cannot_be_brought_back_is_said_to_lie_whole_under_its_n
     (away,) = (name for name in subject.names() if name.startswith("shop__old_"))
     assert f"'{away}'" in failure.value.hint
     assert len(subject.rows(away)) == 5
+
+
+class Interrupted(LocalHost):
+    """A host whose user presses Ctrl-C while the third program is fed: the new database on its way into place."""
+
+    def __init__(self) -> None:
+        self.fed = 0
+
+    def feed(self, command: Command, chunks: Chunks) -> None:
+        self.fed += 1
+        if self.fed == 3:
+            next(iter(chunks))
+            raise KeyboardInterrupt
+        super().feed(command, chunks)
+
+
+def test_an_interruption_while_the_new_one_is_put_in_place_brings_the_old_one_back(subject: Databases) -> None:
+    subject.create("shop", 5)
+    subject.create("new", 9)
+    chunks, _ = taken(subject.adapter("new"), "new")
+    before = subject.names()
+    adapter = MongoDB(MongoDBConfig.from_url(subject.server.url()), Interrupted())
+    with pytest.raises(KeyboardInterrupt), adapter.restore(RestoreTarget("shop", overwrite=True)) as restoration:
+        restoration.load(chunks)
+        restoration.publish()
+    assert len(subject.rows("shop")) == 5
+    assert subject.names() == before
 
 
 def test_a_name_taken_meanwhile_is_not_overwritten(subject: Databases) -> None:
