@@ -152,7 +152,7 @@ def _installer(*, any_python: bool) -> list[str]:
     ``any_python`` is for what only lies there: what is to run here has to fit this Python.
     """
     ignoring = ["--ignore-requires-python"] if any_python else []  # pip 23 does not let --python-version answer for it
-    pip = ["--quiet", "install", *ignoring]
+    pip = ["--quiet", "install", "--no-warn-conflicts", *ignoring]  # what it is beside does not matter
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", *pip]
     for program, arguments in (("uv", ["--quiet", "pip", "install"]), ("pip3", pip), ("pip", pip)):
