@@ -10,22 +10,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from tests.servers import install
+from tests.servers.certificates import Certificates
 from tests.servers.processes import free_port, quick_folder, started
 
 ROOM = 1 << 30  # bytes
@@ -40,7 +34,7 @@ class Server:
     port: int
     tools: Path
     password: str | None = None
-    authority: Path | None = None  # of the server's certificate, when it speaks TLS only
+    authority: Path | None = None  # that signed the server's certificate, when it speaks TLS only
 
     @property
     def tls_options(self) -> str:
@@ -143,27 +137,9 @@ def mongodb_with_users(mongodb_tools: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def mongodb_with_tls(mongodb_tools: Path) -> Iterator[Server]:
-    """A server that speaks TLS only, with a certificate that it has signed itself."""
-    with _folder() as folder:
-        certificate, key = _certificate(folder)
-        options = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
-        with _running(folder, Server(free_port(), mongodb_tools, authority=certificate), *options) as server:
-            yield server
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate of 127.0.0.1 that is its own authority, and its key, as files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the tests' server")])
-    now = datetime.now(UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    builder = builder.add_extension(address, critical=False)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    made = builder.sign(key, hashes.SHA256())
-    paths = folder / "certificate.pem", folder / "key.pem"
-    paths[0].write_bytes(made.public_bytes(Encoding.PEM))
-    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return paths
+def mongodb_with_tls(mongodb_tools: Path, certificates: Certificates) -> Iterator[Server]:
+    """A server that speaks TLS only."""
+    options = ("--tls-cert-file", str(certificates.certificate), "--tls-key-file", str(certificates.key))
+    server = Server(free_port(), mongodb_tools, authority=certificates.authority)
+    with _folder() as folder, _running(folder, server, *options):
+        yield server
