@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+from pydantic import SecretStr
+
 from adapters.storage.local import Local
+from adapters.storage.sftp import SFTP
 from blocks.sealed import AdapterBlock
 from core.ports import StorageAdapter
 
@@ -28,4 +31,27 @@ class LocalStorage(StorageBlock):
     path: Path
 
 
-STORAGES: dict[str, type[StorageBlock]] = {block.adapter.kind: block for block in (LocalStorage,)}
+class SFTPStorage(StorageBlock):
+    """A folder of an SFTP server."""
+
+    _block_type_name = "dbackup SFTP"
+    _block_type_slug = "dbackup-sftp"
+    adapter = SFTP
+
+    host: SecretStr
+    port: int = 22
+    path: str
+    user: SecretStr | None = None
+    password: SecretStr | None = None
+    private_key: SecretStr | None = None
+    private_key_file: Path | None = None
+    passphrase: SecretStr | None = None
+    agent: bool = False
+    fingerprint: str | None = None
+    known_hosts: Path | None = None
+    connect_timeout: int = 10
+    timeout: int = 60
+    keepalive: int = 30
+
+
+STORAGES: dict[str, type[StorageBlock]] = {block.adapter.kind: block for block in (LocalStorage, SFTPStorage)}

@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.servers.certificates",
     "tests.servers.mail",
     "tests.servers.mongodb",
+    "tests.servers.openssh",
     "tests.servers.postgresql",
     "tests.servers.webhooks",
     "tests.home",

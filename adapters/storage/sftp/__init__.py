@@ -1,0 +1,6 @@
+"""SFTP as a destination."""
+
+from adapters.storage.sftp.adapter import SFTP
+from adapters.storage.sftp.config import SFTPConfig
+
+__all__ = ["SFTP", "SFTPConfig"]

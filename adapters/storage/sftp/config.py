@@ -1,0 +1,122 @@
+"""Where an SFTP server is, who logs in, and how its host key is known.
+
+``sftp://user:password@host:22/absolute/path?option=value``; a path that begins with ``/~/`` is relative to the folder
+in which the login begins. A host key is always checked: against a fingerprint, else against a known_hosts file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import getpass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from core.errors import ConfigurationError
+
+SCHEME = "sftp"
+HOME = ("~", ".")  # as the first part of a URL's path
+HINT = "write sftp://user@host:22/absolute/path, or sftp://user@host/~/path for one below the login's own folder"
+
+
+class SFTPConfig(BaseModel):
+    """One folder of one server. A ``path`` without a leading slash is relative to the login's own folder.
+
+    ``user`` None means the operating system's user. ``private_key`` is a key's text, ``private_key_file`` the path of
+    one, ``passphrase`` opens either. ``connect_timeout``, ``timeout`` (how long an answer may take) and ``keepalive``
+    (0: none is sent) are in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=22, ge=1, le=65535)
+    path: str = Field(min_length=1)
+    user: str | None = None
+    password: SecretStr | None = None
+    private_key: SecretStr | None = None
+    private_key_file: Path | None = None
+    passphrase: SecretStr | None = None
+    agent: bool = False
+    fingerprint: str | None = None
+    known_hosts: Path | None = None
+    connect_timeout: int = Field(default=10, ge=1, le=3600)
+    timeout: int = Field(default=60, ge=1, le=3600)
+    keepalive: int = Field(default=30, ge=0, le=3600)
+
+    @field_validator("path")
+    @classmethod
+    def _storable(cls, path: str) -> str:
+        if "\0" in path:
+            raise ValueError("a path holds no zero byte")
+        return path.rstrip("/") or "/"
+
+    @field_validator("fingerprint")
+    @classmethod
+    def _sha256(cls, fingerprint: str | None) -> str | None:
+        if fingerprint is None:
+            return None
+        # A + of Base64 that was not percent-encoded has become a space in a URL.
+        digest = fingerprint.replace(" ", "+").removeprefix("SHA256:").rstrip("=")
+        try:
+            size = len(base64.b64decode(f"{digest}=", validate=True))
+        except binascii.Error:
+            size = 0
+        if size != 32:
+            raise ValueError("write it as ssh-keygen -l shows it: SHA256: and 43 characters")
+        return f"SHA256:{digest}"
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Read ``sftp://…``. Raises ConfigurationError, which never repeats any part that may be secret."""
+        try:
+            parts = urlsplit(url)
+            facts: dict[str, Any] = {
+                "host": parts.hostname,
+                "port": parts.port,
+                "user": parts.username,
+                "password": parts.password,
+                "path": parts.path,
+            }
+            options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        except ValueError:
+            raise ConfigurationError("this is not a URL of an SFTP server", hint=HINT) from None
+        if parts.scheme != SCHEME or parts.fragment or not parts.hostname or parts.path in ("", "/"):
+            raise ConfigurationError("this URL does not name a folder of an SFTP server", hint=HINT)
+        given = {name: unquote(value) if isinstance(value, str) else value for name, value in facts.items() if value}
+        return cls._checked({**given, "path": _path_of(given["path"]), **options})
+
+    @classmethod
+    def _checked(cls, facts: dict[str, Any]) -> Self:
+        try:
+            return cls(**facts)
+        except ValidationError as failure:
+            problem = failure.errors(include_input=False, include_url=False)[0]
+            name = ".".join(str(part) for part in problem["loc"])
+            raise ConfigurationError(
+                f"the option '{name}' of an SFTP URL cannot be used: {problem['msg']}",
+                hint=f"the options are: {', '.join(sorted(cls.model_fields))}",
+            ) from None
+
+    @property
+    def login(self) -> str:
+        """The user who logs in."""
+        return self.user or getpass.getuser()
+
+    @property
+    def address(self) -> str:
+        """Where the server is, for people."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def shown(self) -> str:
+        """The folder, for people, without the user."""
+        return f"{SCHEME}://{self.address}{'' if self.path.startswith('/') else '/~/'}{self.path}"
+
+
+def _path_of(path: str) -> str:
+    first, _, rest = path.removeprefix("/").partition("/")
+    return (rest.strip("/") or ".") if first in HOME else path

@@ -1,0 +1,62 @@
+"""Many reads or writes on their way at once, within a bound, so that a distant server is no slow one.
+
+Every write is answered for before an upload is finished: a refused one cannot be missed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from adapters.storage.sftp.protocol import Session
+from core.streams import Chunk
+
+WINDOW = 4 << 20  # bytes on their way, each direction
+
+
+class Upload:
+    """Writes to a new file, in order. ``written`` counts the bytes that were sent."""
+
+    def __init__(self, session: Session, handle: bytes) -> None:
+        self._session, self._handle = session, handle
+        self._unanswered: deque[int] = deque()
+        self._most = max(WINDOW // session.largest_write, 1)
+        self.written = 0
+
+    def write(self, chunk: Chunk) -> None:
+        """Send a chunk, and wait only while too much is unanswered. Raises Refusal, also of an earlier write."""
+        view, size = memoryview(chunk), self._session.largest_write
+        for start in range(0, len(view), size):
+            part = view[start : start + size]
+            if len(self._unanswered) >= self._most:
+                self._session.written(self._unanswered.popleft())
+            self._unanswered.append(self._session.ask_to_write(self._handle, self.written, part))
+            self.written += len(part)
+
+    def finish(self) -> None:
+        """Wait until every write is answered for, make the file durable, and close it. Raises Refusal."""
+        while self._unanswered:
+            self._session.written(self._unanswered.popleft())
+        self._session.sync(self._handle)
+        self._session.close_handle(self._handle)
+
+
+def download(session: Session, handle: bytes, position: int, end: int) -> Iterator[memoryview]:
+    """The bytes between two positions in order, fewer when the file ends before. Raises Refusal."""
+    asked: deque[tuple[int, int, int]] = deque()  # number, position and size of each read
+    most = max(WINDOW // session.largest_read, 1)
+    while True:
+        while len(asked) < most and position < end:
+            size = min(session.largest_read, end - position)
+            asked.append((session.ask_to_read(handle, position, size), position, size))
+            position += size
+        if not asked:
+            return
+        number, start, size = asked.popleft()
+        data = session.read(number)
+        if not data:
+            return
+        if len(data) < size:  # a server may give less; what is missing comes before the rest
+            start, size = start + len(data), size - len(data)
+            asked.appendleft((session.ask_to_read(handle, start, size), start, size))
+        yield data

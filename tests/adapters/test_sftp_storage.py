@@ -1,0 +1,442 @@
+"""A folder of an OpenSSH server as a destination: the contract of every storage, and what SFTP can do to it."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.storage import STORAGES
+from adapters.storage.sftp import SFTP, transfer
+from adapters.storage.sftp.protocol import FSYNC, HARDLINK, LIMITS, STATVFS, Refusal, Session
+from core.errors import ConnectionError, ObjectExists, ObjectNotFound, StorageError, StorageFull
+from tests.adapters.storage_contract import StorageContract, content, keys, torn
+from tests.disks import read_only, small_disk
+from tests.servers.openssh import SFTP_INSIDE, Account, Server, running
+from tests.servers.proxy import Proxy, proxied
+from tests.waiting import until
+
+CHUNK = b"x" * (1 << 20)
+
+
+def left_in(root: Path) -> list[str]:
+    """Every file below the root, unfinished ones included."""
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+
+
+@pytest.fixture
+def root(ssh_account: Account) -> Path:
+    return ssh_account.new_folder()
+
+
+@pytest.fixture
+def storage(openssh: Server, root: Path) -> SFTP:
+    return openssh.storage(root)
+
+
+@pytest.fixture
+def broken(storage: SFTP, root: Path) -> SFTP:
+    """One folder in it may not be read."""
+    storage.put("a/readable", [b"x"])
+    storage.put("b/unreadable", [b"x"])
+    (root / "b").chmod(0)
+    return storage
+
+
+@pytest.fixture
+def network(openssh: Server) -> Iterator[Proxy]:
+    with proxied(openssh.port) as proxy:
+        yield proxy
+
+
+class TestSFTP(StorageContract):
+    """The whole contract."""
+
+
+class TestSFTPWithoutExtensions(StorageContract):
+    """The whole contract on a server that knows version 3 of the protocol and nothing of OpenSSH's own."""
+
+    @pytest.fixture(autouse=True)
+    def _no_extensions(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        greet = Session._greet
+
+        def greeted(session: Session) -> dict[bytes, bytes]:
+            known = greet(session)
+            return {name: known[name] for name in known.keys() - {FSYNC, HARDLINK, LIMITS, STATVFS}}
+
+        monkeypatch.setattr(Session, "_greet", greeted)
+
+    def test_the_free_space_is_unknown(self, storage: SFTP) -> None:
+        assert storage.free_space() is None
+
+
+def test_the_table_of_storages_knows_it() -> None:
+    assert STORAGES["sftp"] is SFTP
+
+
+# --- where it is ---
+
+
+def test_a_missing_root_is_made_with_its_parents_and_is_private(openssh: Server, root: Path) -> None:
+    storage = openssh.storage(root / "new" / "destination")
+    storage.check()
+    storage.put("a/b", [b"x"])
+    below = {(path.is_dir(), oct(stat.S_IMODE(path.stat().st_mode))) for path in root.rglob("*")}
+    assert below == {(True, "0o700"), (False, "0o600")}
+
+
+def test_a_missing_root_is_not_an_empty_one(openssh: Server, root: Path) -> None:
+    storage = openssh.storage(root / "unmounted")
+    with pytest.raises(StorageError, match="does not exist") as failure:
+        list(storage.list())
+    assert not isinstance(failure.value, ObjectNotFound)
+    assert "mounted" in failure.value.hint
+    assert (storage.free_space() or 0) > 0
+
+
+def test_a_path_without_a_slash_is_below_the_logins_own_folder(openssh: Server, root: Path) -> None:
+    openssh.storage(Path(root.name)).put("a", [b"x"])
+    assert left_in(root) == ["a"]
+
+
+def test_one_place_has_one_identity_by_whatever_path(openssh: Server, root: Path) -> None:
+    storage = openssh.storage(root)
+    storage.put("a", [b"x"])
+    (root.parent / f"{root.name}-link").symlink_to(root)
+    assert openssh.storage(Path(f"{root}-link")).identity() == storage.identity()
+    assert openssh.storage(Path(root.name)).identity() == storage.identity()
+    assert openssh.storage(root / "other").identity() != storage.identity()
+
+
+# --- whole or not at all ---
+
+
+def test_nothing_unfinished_remains_after_any_upload(storage: SFTP, root: Path) -> None:
+    storage.put("a", [b"x"])
+    with pytest.raises(ConnectionResetError):
+        storage.put("b", torn())
+    with pytest.raises(ObjectExists):
+        storage.put("a", [b"y"])
+    assert left_in(root) == ["a"]
+
+
+def test_an_early_write_that_the_server_refuses_fails_the_upload(
+    storage: SFTP, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first write of many goes to a handle that does not exist; those behind it succeed."""
+    ask, asked = Session.ask_to_write, list[int]()
+
+    def first_one_astray(session: Session, handle: bytes, offset: int, data: memoryview) -> int:
+        asked.append(offset)
+        return ask(session, handle if len(asked) > 1 else b"nowhere", offset, data)
+
+    monkeypatch.setattr(Session, "ask_to_write", first_one_astray)
+    with pytest.raises(StorageError) as failure:
+        storage.put("job/a", [CHUNK])
+    assert len(asked) == 8, "every write was sent before the first was answered for"
+    assert failure.value.hint
+    assert left_in(root) == []
+
+
+def test_a_file_is_durable_before_it_has_its_name(storage: SFTP, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def note(name: str) -> None:
+        method = getattr(Session, name)
+
+        def noted(*arguments: Any) -> Any:
+            done.append(name)
+            return method(*arguments)
+
+        monkeypatch.setattr(Session, name, noted)
+
+    for name in ("written", "sync", "close_handle", "hardlink"):
+        note(name)
+    storage.put("a", [b"x"])
+    assert done == ["written", "sync", "close_handle", "hardlink"]
+
+
+def test_a_folder_pruned_at_the_last_moment_is_made_again(
+    storage: SFTP, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, pruned = Session.hardlink, list[bool]()
+
+    def prune_then_link(session: Session, old: bytes, new: bytes) -> None:
+        if not pruned:
+            pruned.append(True)
+            (root / "job").rmdir()
+        link(session, old, new)
+
+    monkeypatch.setattr(Session, "hardlink", prune_then_link)
+    storage.put("job/a", [b"x"])
+    assert content(storage, "job/a") == b"x"
+    assert pruned
+
+
+def test_a_file_system_without_hard_links_takes_objects_and_overwrites_none(
+    storage: SFTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise Refusal(4, "Failure")
+
+    monkeypatch.setattr(Session, "hardlink", refused)
+    storage.put("a", [b"first"])
+    monkeypatch.setattr(SFTP, "_refuse_taken", lambda *_: None)
+    with pytest.raises(ObjectExists):
+        storage.put("a", [b"second"])
+    assert content(storage, "a") == b"first"
+
+
+def test_emptied_folders_are_removed_and_the_root_stays(storage: SFTP, root: Path) -> None:
+    storage.put("job/1/a", [b"x"])
+    storage.put("job/2/a", [b"x"])
+    storage.delete("job/1/a")
+    assert [path.name for path in (root / "job").iterdir()] == ["2"]
+    storage.delete("job/2/a")
+    assert [path.name for path in root.iterdir()] == [".incoming"]
+
+
+# --- what lies there beside objects ---
+
+
+def test_a_link_in_the_tree_is_neither_followed_nor_listed(storage: SFTP, root: Path, ssh_account: Account) -> None:
+    outside = ssh_account.new_folder()
+    (outside / "secret").write_bytes(b"secret")
+    storage.put("job/a", [b"x"])
+    (root / "folder").symlink_to(outside)
+    (root / "job" / "file").symlink_to(outside / "secret")
+    for use in (
+        lambda: storage.put("folder/new", [b"x"]),
+        lambda: content(storage, "folder/secret"),
+        lambda: storage.delete("folder/secret"),
+        lambda: content(storage, "job/file"),
+        lambda: storage.delete("job/file"),
+    ):
+        with pytest.raises(StorageError):
+            use()
+    assert keys(storage) == ["job/a"]
+    assert left_in(outside) == ["secret"]
+
+
+def test_what_is_no_file_is_no_object(storage: SFTP, root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    (root / "folder").mkdir()
+    for key in ("pipe", "folder"):
+        with pytest.raises(ObjectNotFound):
+            content(storage, key)
+    assert keys(storage) == []
+
+
+def test_an_object_is_no_folder(storage: SFTP) -> None:
+    storage.put("a", [b"x"])
+    with pytest.raises(StorageError) as failure:
+        storage.put("a/b", [b"y"])
+    assert failure.value.hint
+    assert keys(storage) == ["a"]
+
+
+# --- what a disk can do ---
+
+
+def test_a_disk_that_fills_up_midway_keeps_nothing_and_says_how_much_was_sent(openssh: Server, root: Path) -> None:
+    with small_disk(root, megabytes=20) as disk:
+        disk.chmod(0o777)
+        storage = openssh.storage(disk)
+        storage.put("job/good", [CHUNK])
+        with pytest.raises(StorageFull, match=r"bytes of 'job/too-large' had been sent, \d+ bytes are free") as failure:
+            storage.put("job/too-large", (CHUNK for _ in range(60)))
+        assert failure.value.hint
+        assert left_in(disk) == ["job/good"]
+        assert (storage.free_space() or 0) >= 18 * len(CHUNK)
+        storage.put("job/fits", [CHUNK])
+
+
+def test_a_read_only_destination_is_said_to_be_one(openssh: Server, root: Path) -> None:
+    openssh.storage(root).put("a", [b"x"])
+    with read_only(root):
+        storage = openssh.storage(root)
+        for use in (storage.check, lambda: storage.put("b", [b"x"]), lambda: storage.delete("a")):
+            with pytest.raises(StorageError, match="read-only file system") as failure:
+                use()
+            assert "writable" in failure.value.hint
+        assert content(storage, "a") == b"x"
+
+
+def test_a_folder_of_somebody_else_is_said_to_be_one(openssh: Server, ssh_account: Account, root: Path) -> None:
+    root.chmod(0o500)
+    storage = openssh.storage(root)
+    for use in (storage.check, lambda: storage.put("a", [b"x"])):
+        with pytest.raises(StorageError, match=f"permission denied for '{ssh_account.name}'") as failure:
+            use()
+        assert str(root) in failure.value.hint
+
+
+# --- what a network can do ---
+
+
+def test_an_upload_that_is_cut_leaves_nothing_and_can_be_tried_again(
+    openssh: Server, network: Proxy, root: Path
+) -> None:
+    storage = openssh.storage(root, port=network.port)
+    storage.check()
+    network.cut(sent=3_000_000)
+    with pytest.raises(ConnectionError, match="broke off") as failure:
+        storage.put("job/a", (CHUNK for _ in range(20)))
+    assert not failure.value.permanent
+    assert left_in(root) == []
+    storage.put("job/a", (CHUNK for _ in range(20)))
+    assert content(storage, "job/a") == CHUNK * 20
+
+
+def test_a_download_that_is_cut_is_an_error(openssh: Server, network: Proxy, root: Path) -> None:
+    storage = openssh.storage(root, port=network.port)
+    storage.put("a", (CHUNK for _ in range(20)))
+    network.cut(received=3_000_000)
+    with pytest.raises(ConnectionError, match="broke off"):
+        content(storage, "a")
+    assert len(content(storage, "a")) == 20 * len(CHUNK)
+
+
+@pytest.mark.parametrize("use", ["put", "get", "list"])
+def test_a_network_that_falls_silent_is_an_error_with_a_number(
+    openssh: Server, network: Proxy, root: Path, use: str
+) -> None:
+    storage = openssh.storage(root, port=network.port, timeout=1, connect_timeout=1)
+    storage.put("a", [CHUNK] * 10)
+
+    def silenced() -> Iterator[bytes]:
+        yield CHUNK
+        network.silent = True
+        for _ in range(60):
+            yield CHUNK
+
+    network.silent = use != "put"
+    uses = {"put": lambda: storage.put("b", silenced()), "get": lambda: content(storage, "a"), "list": storage.list}
+    with pytest.raises(ConnectionError, match="did not answer within 1 seconds") as failure:
+        list(uses[use]() or ())
+    assert not failure.value.permanent
+    assert "timeout" in failure.value.hint
+
+
+def test_a_server_that_never_greets_is_an_error_with_a_number(openssh: Server, network: Proxy, root: Path) -> None:
+    network.silent = True
+    with pytest.raises(ConnectionError, match=r"within 1 seconds") as failure:
+        openssh.storage(root, port=network.port, connect_timeout=1).check()
+    assert failure.value.hint
+
+
+def test_a_window_of_writes_and_reads_is_all_that_is_held(
+    openssh: Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_flight, most = set[int](), list[int]()
+
+    def count(ask: str, answer: str) -> None:
+        asking, answering = getattr(Session, ask), getattr(Session, answer)
+
+        def asked(*arguments: Any) -> int:
+            number: int = asking(*arguments)
+            in_flight.add(number)
+            most.append(len(in_flight))
+            return number
+
+        def answered(session: Session, number: int) -> Any:
+            in_flight.discard(number)
+            return answering(session, number)
+
+        monkeypatch.setattr(Session, ask, asked)
+        monkeypatch.setattr(Session, answer, answered)
+
+    count("ask_to_write", "written")
+    count("ask_to_read", "read")
+    storage = openssh.storage(root)
+    storage.put("a", [CHUNK] * 40)
+    assert len(content(storage, "a")) == 40 * len(CHUNK)
+    assert max(most) * (128 << 10) == transfer.WINDOW
+
+
+# --- one connection ---
+
+
+def test_threads_share_one_connection(openssh: Server, network: Proxy, root: Path) -> None:
+    storage = openssh.storage(root, port=network.port)
+    bodies = {f"job/{number}": bytes([number]) * 3_000_000 for number in range(6)}
+
+    def round_trip(key: str) -> None:
+        storage.put(key, [bodies[key]])
+        assert content(storage, key) == bodies[key]
+
+    threads = [threading.Thread(target=round_trip, args=(key,)) for key in bodies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {key: content(storage, key) for key in keys(storage)} == bodies
+    assert network.connections == 1
+
+
+def test_no_thread_is_left_when_a_storage_is_forgotten(openssh: Server, root: Path) -> None:
+    before = threading.active_count()
+    storage = openssh.storage(root)
+    storage.check()
+    assert threading.active_count() > before
+    del storage
+    gc.collect()
+    until(lambda: threading.active_count() <= before, "the connection's thread to end")
+
+
+def test_more_transfers_than_the_server_has_channels_for_are_said_to_be_too_many(
+    ssh_account: Account, root: Path
+) -> None:
+    with running(ssh_account, SFTP_INSIDE, "MaxSessions 2") as server:
+        storage = server.storage(root)
+        storage.put("a", [CHUNK] * 20)
+        readers = [storage.get("a") for _ in range(3)]
+        for reader in readers[:2]:
+            next(reader)
+        with pytest.raises(ConnectionError, match="no further channel") as failure:
+            next(readers[2])
+        assert "MaxSessions" in failure.value.hint
+
+
+# --- what the server can hash ---
+
+
+@pytest.mark.parametrize("key", ["job/a", 'it\'s; $(id) "x"\n'])
+def test_a_server_with_a_shell_hashes_an_object_itself(storage: SFTP, key: str) -> None:
+    storage.put(key, [CHUNK])
+    assert storage.remote_sha256(key) == hashlib.sha256(CHUNK).hexdigest()
+    with pytest.raises(ObjectNotFound):
+        storage.remote_sha256("missing")
+
+
+def test_a_server_without_a_shell_hashes_nothing(ssh_account: Account, root: Path) -> None:
+    with running(ssh_account, SFTP_INSIDE, "ForceCommand internal-sftp") as server:
+        storage = server.storage(root)
+        storage.put("a", [CHUNK])
+        assert storage.remote_sha256("a") is None
+        assert content(storage, "a") == CHUNK
+
+
+# --- what is no SFTP server ---
+
+
+def test_a_server_without_the_sftp_subsystem_is_said_to_lack_it(ssh_account: Account, root: Path) -> None:
+    with running(ssh_account) as server, pytest.raises(StorageError, match="has no SFTP for") as failure:
+        server.storage(root).check()
+    assert "Subsystem" in failure.value.hint
+
+
+def test_a_subsystem_that_talks_something_else_is_said_to(ssh_account: Account, root: Path) -> None:
+    with (
+        running(ssh_account, "Subsystem sftp /bin/echo Welcome, dear user") as server,
+        pytest.raises(StorageError, match="does not speak SFTP") as failure,
+    ):
+        server.storage(root).check()
+    assert "login shell" in failure.value.hint
