@@ -135,11 +135,13 @@ def _run(*command: str, told: str = "") -> None:
 
 
 @contextmanager
-def account() -> Iterator[Account]:
-    """A user of this machine, removed with the context."""
+def account(place: str | None = None) -> Iterator[Account]:
+    """A user of this machine with a folder in ``place``; both are removed with the context."""
     if os.geteuid():
         pytest.fail("these tests make a user of their own: run them as root")
-    made = Account(f"dbackup-{secrets.token_hex(4)}", secrets.token_urlsafe(16), Path(tempfile.mkdtemp(dir="/var/tmp")))
+    made = Account(
+        f"dbackup-{secrets.token_hex(4)}", secrets.token_urlsafe(16), Path(tempfile.mkdtemp(dir=place or "/var/tmp"))
+    )
     made.folder.chmod(0o755)
     try:
         _run("useradd", "--no-create-home", "--home-dir", str(made.home), "--shell", "/bin/sh", made.name)

@@ -83,7 +83,7 @@ class _Reader:
     """One packet's body, taken apart from the front. Raises Garbled where it is too short."""
 
     def __init__(self, body: bytes) -> None:
-        self._body, self._at = body, 0
+        self._body, self._at = body, 1  # behind the packet's kind
 
     def number(self, form: str = ">I") -> int:
         try:
@@ -269,7 +269,7 @@ class Session:
         if not 1 <= size <= LARGEST_PACKET:
             raise Garbled("this is not an answer of an SFTP server")
         body = self._take(size)
-        return body[0], _Reader(body[1:])
+        return body[0], _Reader(body)
 
     def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
