@@ -229,6 +229,14 @@ class AdoptsFiles(Protocol):
         """Publish the file under ``key`` by a link, durably. False when it lies on another file system."""
 
 
+@runtime_checkable
+class HashesRemotely(Protocol):
+    """A storage whose server can hash an object where it lies, so that it need not be read back over the network."""
+
+    def remote_sha256(self, key: str) -> str | None:
+        """The SHA-256 of the stored bytes in hex, computed by the server now; None where it does not compute one."""
+
+
 # --- notifications ----------------------------------------------------------------------------------------
 
 

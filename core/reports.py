@@ -38,7 +38,8 @@ class StoredCopy(_Report):
 
     storage: str
     complete: bool
-    checked: str = ""  # "read back": every byte was read from the destination and hashed
+    # "read back": every byte was read from the destination and hashed; "hashed by the server": there, by its own tool
+    checked: str = ""
     failure: Failure | None = None
 
 

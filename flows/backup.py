@@ -131,13 +131,15 @@ def _settle(prepared: Prepared, attempts: Sequence[Attempt]) -> tuple[Manifest, 
     files = [attempt.dumped for attempt in attempts if isinstance(attempt.dumped, ManifestFile)]
     failures = [attempt.dumped for attempt in attempts if isinstance(attempt.dumped, Failure)]
     problems = {one.name: _upload_problem(one, attempts) for one in prepared.destinations}
+    proofs: dict[str, Failure | str] = {name: problem for name, problem in problems.items() if problem}
+    unproven = [one for one in prepared.destinations if one.name not in proofs]
     if any(file.kind == "database" for file in files):
-        problems |= _verify(prepared, [one for one in prepared.destinations if not problems[one.name]], files)
+        proofs |= _verify(prepared, unproven, files)
     else:
-        problems = {name: problem or _nothing_dumped(name) for name, problem in problems.items()}
+        proofs |= {one.name: _nothing_dumped(one.name) for one in unproven}
     manifest = backups.manifest(prepared.plan, files, missing=[failure.subject for failure in failures])
     names = _names(attempts)
-    copies = [_copy(prepared.plan, one, problems[one.name], manifest, names) for one in prepared.destinations]
+    copies = [_copy(prepared.plan, one, proofs[one.name], manifest, names) for one in prepared.destinations]
     return manifest, [*copies, *prepared.unusable], failures
 
 
@@ -150,11 +152,11 @@ def _upload_problem(destination: Destination, attempts: Sequence[Attempt]) -> Fa
 
 def _verify(
     prepared: Prepared, destinations: Sequence[Destination], files: Sequence[ManifestFile]
-) -> dict[str, Failure | None]:
-    """Read every copy back, all destinations at once."""
+) -> dict[str, Failure | str]:
+    """Prove every copy, all destinations at once; gives how each was proven, or why not."""
     verify = retried(steps.verify, prepared.plan.spec.retries)
     checks = {one.name: verify.submit(prepared.plan, one, files) for one in destinations}
-    return {name: failure_of(name, check) for name, check in checks.items()}
+    return {name: failure_of(name, check) or check.result() for name, check in checks.items()}
 
 
 def _nothing_dumped(name: str) -> Failure:
@@ -162,16 +164,16 @@ def _nothing_dumped(name: str) -> Failure:
 
 
 def _copy(
-    plan: Plan, destination: Destination, problem: Failure | None, manifest: Manifest, names: Sequence[str]
+    plan: Plan, destination: Destination, proof: Failure | str, manifest: Manifest, names: Sequence[str]
 ) -> StoredCopy:
-    """Commit a proven copy; remove the remains of one that is not."""
+    """Commit a copy that was proven, by the way that ``proof`` says; remove the remains of one that was not."""
     try:
-        if problem is None:
-            return steps.commit(plan, destination, manifest)
+        if isinstance(proof, str):
+            return steps.commit(plan, destination, manifest, proof)
     except DBackupError as error:
-        problem = Failure.of(destination.name, error)
+        proof = Failure.of(destination.name, error)
     backups.withdraw(destination.storage, plan, names)
-    return StoredCopy(storage=destination.name, complete=False, failure=problem)
+    return StoredCopy(storage=destination.name, complete=False, failure=proof)
 
 
 def _report(

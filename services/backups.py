@@ -19,13 +19,14 @@ from core.errors import BackupError, ChecksumMismatch, ConfigurationError, DBack
 from core.jobs import JobSpec
 from core.log import logger
 from core.manifest import MAX_SIZE, FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription, Trigger
-from core.ports import AdoptsFiles, DatabaseAdapter, DatabaseInfo, Dump, ServerInfo, StorageAdapter
+from core.ports import AdoptsFiles, DatabaseAdapter, DatabaseInfo, Dump, HashesRemotely, ServerInfo, StorageAdapter
 from core.streams import Chunks, Digest, Meter, Stage, through
 from services import progress
 from services.memory_spool import MemorySpool
 from services.spool import Spool, SpoolReader
 
 READ_BACK = "read back"
+HASHED_BY_SERVER = "hashed by the server"
 log = logger(service="backup")
 
 
@@ -218,6 +219,23 @@ class StoredBytes:
     def at(cls, storage: StorageAdapter, key: str) -> StoredBytes:
         """The object of this key on a destination."""
         return cls(f"{key} on {storage.describe()}", lambda: storage.get(key))
+
+
+def prove(storage: StorageAdapter, key: str, expected: ManifestFile) -> str:
+    """Prove that every stored byte is what was written, and say how. Raises ChecksumMismatch.
+
+    Where the server can hash the object itself, nothing is downloaded.
+    """
+    if isinstance(storage, HashesRemotely) and (found := storage.remote_sha256(key)):
+        if found != expected.sha256:
+            raise ChecksumMismatch(
+                f"{key} on {storage.describe()} has the SHA-256 {found[:16]}…, says the server, "
+                f"but {expected.sha256[:16]}… was written",
+                hint="do not rely on this copy; check the server's disk, and restore from another copy",
+            )
+        return HASHED_BY_SERVER
+    read_back(StoredBytes.at(storage, key), expected)
+    return READ_BACK
 
 
 def read_back(stored: StoredBytes, expected: ManifestFile) -> None:

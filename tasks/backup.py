@@ -18,7 +18,7 @@ from core.ports import AdoptsFiles
 from core.reports import Failure, Retained, StoredCopy
 from core.settings import settings
 from services import backups, retention
-from services.backups import READ_BACK, Item, Plan, StoredBytes
+from services.backups import Item, Plan
 from services.destinations import Destination
 from services.memory_spool import MemorySpool
 from services.records import catalog
@@ -128,22 +128,22 @@ def upload(plan: Plan, item: Item, spool: SpoolReader, destination: Destination)
 
 
 @step("verify", "verify {destination.name}")
-def verify(plan: Plan, destination: Destination, files: Sequence[ManifestFile]) -> None:
-    """Read back every byte that was stored, and compare it with what was written."""
-    for file in files:
-        backups.read_back(StoredBytes.at(destination.storage, f"{plan.folder}/{file.name}"), file)
+def verify(plan: Plan, destination: Destination, files: Sequence[ManifestFile]) -> str:
+    """Compare every byte that was stored with what was written, and say in words how."""
+    ways = [backups.prove(destination.storage, f"{plan.folder}/{file.name}", file) for file in files]
+    return ", ".join(dict.fromkeys(ways))
 
 
 @step("commit", "commit {destination.name}")
-def commit(plan: Plan, destination: Destination, manifest: Manifest) -> StoredCopy:
-    """Write the manifest: from here on the copy counts as a backup."""
+def commit(plan: Plan, destination: Destination, manifest: Manifest, checked: str) -> StoredCopy:
+    """Write the manifest: from here on the copy counts as a backup. ``checked`` says how it was proven."""
     written = manifest.to_bytes(plan.key)
     backups.commit(destination.storage, plan.folder, written)
     try:
         catalog().record(manifest, written, storage=destination.name, folder=plan.folder)
     except DBackupError as error:  # the destination is the truth; the catalog can be rebuilt from it
         log.warning("the catalog does not know of this backup", reason=error.message, hint="dbackup catalog rebuild")
-    return StoredCopy(storage=destination.name, complete=True, checked=READ_BACK)
+    return StoredCopy(storage=destination.name, complete=True, checked=checked)
 
 
 @step("retain", "retain {destination.name}")

@@ -5,18 +5,26 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from adapters.storage import STORAGES
 from adapters.storage.sftp import SFTP, transfer
 from adapters.storage.sftp.protocol import FSYNC, HARDLINK, LIMITS, STATVFS, Refusal, Session
-from core.errors import ConnectionError, ObjectExists, ObjectNotFound, StorageError, StorageFull
+from core.errors import ChecksumMismatch, ConnectionError, ObjectExists, ObjectNotFound, StorageError, StorageFull
+from core.jobs import JobSpec, RestoreSpec
+from core.manifest import ManifestFile
+from flows.backup import backup
+from flows.restore import restore
+from services.backups import prove
 from tests.adapters.storage_contract import StorageContract, content, keys, torn
 from tests.disks import read_only, small_disk
 from tests.servers.openssh import SFTP_INSIDE, Account, Server, running
@@ -29,6 +37,20 @@ CHUNK = b"x" * (1 << 20)
 def left_in(root: Path) -> list[str]:
     """Every file below the root, unfinished ones included."""
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+
+
+def manifest_file(body: bytes) -> ManifestFile:
+    """What a manifest says of an object with these bytes."""
+    return ManifestFile(
+        name="shop.db",
+        database="shop",
+        kind="database",
+        dump_format="sqlite",
+        compression="none",
+        size=len(body),
+        sha256=hashlib.sha256(body).hexdigest(),
+        dump_size=len(body),
+    )
 
 
 @pytest.fixture
@@ -440,3 +462,46 @@ def test_a_subsystem_that_talks_something_else_is_said_to(ssh_account: Account, 
     ):
         server.storage(root).check()
     assert "login shell" in failure.value.hint
+
+
+def test_a_copy_that_the_server_can_hash_is_proven_by_it_and_one_changed_byte_is_found(
+    storage: SFTP, root: Path
+) -> None:
+    body = CHUNK * 3
+    storage.put("job/a", [body])
+    written = manifest_file(body)
+    assert prove(storage, "job/a", written) == "hashed by the server"
+    with (root / "job" / "a").open("r+b") as file:
+        file.seek(2_000_000)
+        file.write(b"y")
+    with pytest.raises(ChecksumMismatch, match="says the server"):
+        prove(storage, "job/a", written)
+
+
+def test_a_copy_that_the_server_cannot_hash_is_read_back(
+    storage: SFTP, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SFTP, "remote_sha256", lambda *_: None)
+    storage.put("a", [CHUNK])
+    assert prove(storage, "a", manifest_file(CHUNK)) == "read back"
+    (root / "a").write_bytes(CHUNK[:-1] + b"y")
+    with pytest.raises(ChecksumMismatch):
+        prove(storage, "a", manifest_file(CHUNK))
+
+
+def test_a_backup_on_sftp_says_how_it_was_proven_and_comes_back(
+    home: Path, openssh: Server, root: Path, tmp_path: Path
+) -> None:
+    source, back = tmp_path / "shop.db", tmp_path / "back.db"
+    with closing(sqlite3.connect(source)) as database:
+        database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+        database.executemany("INSERT INTO orders VALUES (?)", [(number,) for number in range(1000)])
+        database.commit()
+    url = f"sftp://{openssh.account.name}@127.0.0.1:{openssh.port}{root}"
+    url += f"?fingerprint={quote(openssh.fingerprint())}&private_key_file={openssh.account.key()}"
+    report = backup(JobSpec.model_validate({"source": f"sqlite:///{source}", "destinations": [url]}))
+    assert [copy.checked for copy in report.copies] == ["hashed by the server"]
+    restored = restore(
+        RestoreSpec.model_validate({"backup": report.backup_id, "storage": url, "target": f"sqlite:///{back}"})
+    )
+    assert [one.rows for one in restored.restored] == [1000]
