@@ -24,7 +24,6 @@ from adapters.storage.sftp.protocol import Session
 
 FAST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")  # ciphers that need no second pass for authentication
 CHANNEL_WINDOW = 8 << 20  # bytes; more than is ever on its way
-LARGEST_PACKET = 256 << 10  # bytes that a server may send at once; the fewer packets, the fewer turns in Python
 HASHED_PER_SECOND = 10 << 20  # bytes; a server slower than this is not waited for
 MOST_ANSWERED = 4096  # bytes of a command's answer
 LOG = "dbackup.paramiko"
@@ -130,9 +129,7 @@ def _transport(config: SFTPConfig) -> paramiko.Transport:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # paramiko waits for ever for a peer that takes nothing any more; the kernel does not.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, config.timeout * 1000)
-    transport = paramiko.Transport(
-        connection, default_window_size=CHANNEL_WINDOW, default_max_packet_size=LARGEST_PACKET
-    )
+    transport = paramiko.Transport(connection, default_window_size=CHANNEL_WINDOW)
     transport.set_log_channel(LOG)
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = config.connect_timeout
     return transport

@@ -29,7 +29,7 @@ STATVFS, LIMITS = b"statvfs@openssh.com", b"limits@openssh.com"
 LARGEST_PACKET = 1 << 20  # bytes; a longer one is not of this protocol
 EVERY_SERVER = 32 << 10  # bytes in one read or write that every server takes
 LARGEST_REQUEST = 128 << 10  # bytes; OpenSSH takes 255 KiB, but a chunk of 1 MiB divides evenly by this
-RECEIVED = 1 << 20  # bytes asked of the channel at once
+ALL_THERE_IS = 64 << 20  # bytes asked of the channel at once: a channel never holds so much, and moves what it keeps
 
 
 class Channel(Protocol):
@@ -82,7 +82,7 @@ class Space:
 class _Reader:
     """One packet's body, taken apart from the front. Raises Garbled where it is too short."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: memoryview) -> None:
         self._body, self._at = body, 1  # behind the packet's kind
 
     def number(self, form: str = ">I") -> int:
@@ -98,11 +98,11 @@ class _Reader:
         self._at += size
         if self._at > len(self._body):
             raise Garbled("a packet ends too early")
-        return self._body[self._at - size : self._at]
+        return bytes(self._body[self._at - size : self._at])
 
     def data(self) -> memoryview:
         size = self.number()
-        return memoryview(self._body)[self._at : self._at + size]
+        return self._body[self._at : self._at + size]
 
     def left(self) -> bool:
         return self._at < len(self._body)
@@ -125,7 +125,7 @@ class Session:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._buffer = bytearray()
+        self._received = memoryview(b"")  # and not taken yet
         self._next = 0
         self._early: dict[int, tuple[int, _Reader]] = {}
         self.extensions = self._greet()
@@ -271,15 +271,19 @@ class Session:
         body = self._take(size)
         return body[0], _Reader(body)
 
-    def _take(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            came = self._channel.recv(RECEIVED)
+    def _take(self, size: int) -> memoryview:
+        """The next bytes. Only those that lie across two receptions are copied."""
+        parts = [self._received[:size]] if self._received else []
+        missing = size - len(self._received)
+        self._received = self._received[size:]
+        while missing > 0:
+            came = memoryview(self._channel.recv(ALL_THERE_IS))
             if not came:
                 raise EOFError("the server closed the channel")
-            self._buffer += came
-        taken = bytes(memoryview(self._buffer)[:size])
-        del self._buffer[:size]
-        return taken
+            parts.append(came[:missing])
+            self._received = came[missing:]
+            missing -= len(came)
+        return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
     def _greet(self) -> dict[bytes, bytes]:
         self._channel.sendall(struct.pack(">IBI", 5, INIT, VERSION))
