@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -215,9 +215,11 @@ class Session:
         """Wait for the answer to a write. Raises Refusal."""
         self._done(number)
 
-    def ask_to_read(self, handle: bytes, offset: int, size: int) -> int:
-        """Send a read without waiting; its number is for :meth:`read`."""
-        return self.ask(READ, _string(handle) + struct.pack(">QI", offset, size))
+    def ask_to_read(self, handle: bytes, parts: Sequence[tuple[int, int]]) -> list[int]:
+        """Send reads of these offsets and sizes in one go without waiting; their numbers are for :meth:`read`."""
+        requests = [self._request(READ, _string(handle) + struct.pack(">QI", *part)) for part in parts]
+        self._channel.sendall(b"".join(request for _, request in requests))
+        return [number for number, _ in requests]
 
     def read(self, number: int) -> memoryview:
         """Wait for the answer to a read: at least one byte; none at the file's end. Raises Refusal."""
@@ -232,11 +234,14 @@ class Session:
 
     def ask(self, kind: int, body: bytes, data: memoryview | None = None) -> int:
         """Send a request and give its number."""
+        number, request = self._request(kind, body, len(data) if data is not None else 0)
+        self._channel.sendall(request if data is None else b"".join((request, data)))
+        return number
+
+    def _request(self, kind: int, body: bytes, following: int = 0) -> tuple[int, bytes]:
+        """A new number, and the packet that has it, up to ``following`` bytes of data."""
         self._next = (self._next + 1) & 0xFFFFFFFF
-        size = len(body) + 5 + (len(data) if data is not None else 0)
-        head = struct.pack(">IBI", size, kind, self._next) + body
-        self._channel.sendall(head if data is None else b"".join((head, data)))
-        return self._next
+        return self._next, struct.pack(">IBI", len(body) + 5 + following, kind, self._next) + body
 
     def _reply(self, number: int, kind: int) -> _Reader:
         found, reply = self._answer(number)

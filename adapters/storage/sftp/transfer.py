@@ -6,7 +6,7 @@ Every write is answered for before an upload is finished: a refused one cannot b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from adapters.storage.sftp.protocol import Session
 from core.streams import Chunk
@@ -42,21 +42,27 @@ class Upload:
 
 
 def download(session: Session, handle: bytes, position: int, end: int) -> Iterator[memoryview]:
-    """The bytes between two positions in order, fewer when the file ends before. Raises Refusal."""
-    asked: deque[tuple[int, int, int]] = deque()  # number, position and size of each read
-    most = max(WINDOW // session.largest_read, 1)
+    """The bytes between two positions in order, fewer when the file ends before. Raises Refusal.
+
+    Reads are asked for again when half of them are answered: one packet for many of them.
+    """
+    most, size = max(WINDOW // session.largest_read, 1), session.largest_read
+    asked: deque[tuple[int, int, int]] = deque()  # number, offset and size of each read
+
+    def ask(parts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+        return ((number, *part) for number, part in zip(session.ask_to_read(handle, parts), parts, strict=True))
+
     while True:
-        while len(asked) < most and position < end:
-            size = min(session.largest_read, end - position)
-            asked.append((session.ask_to_read(handle, position, size), position, size))
-            position += size
+        if position < end and len(asked) <= most // 2:
+            last = min(position + (most - len(asked)) * size, end)
+            asked.extend(ask([(start, min(size, last - start)) for start in range(position, last, size)]))
+            position = last
         if not asked:
             return
-        number, start, size = asked.popleft()
+        number, start, wanted = asked.popleft()
         data = session.read(number)
         if not data:
             return
-        if len(data) < size:  # a server may give less; what is missing comes before the rest
-            start, size = start + len(data), size - len(data)
-            asked.appendleft((session.ask_to_read(handle, start, size), start, size))
+        if len(data) < wanted:  # a server may give less; what is missing comes before the rest
+            asked.extendleft(ask([(start + len(data), wanted - len(data))]))
         yield data
