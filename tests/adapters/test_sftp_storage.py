@@ -119,6 +119,8 @@ def test_a_missing_root_is_not_an_empty_one(openssh: Server, root: Path) -> None
     with pytest.raises(StorageError, match="does not exist") as failure:
         list(storage.list())
     assert not isinstance(failure.value, ObjectNotFound)
+    with pytest.raises(StorageError, match="does not exist"):
+        storage.present("a")
     assert "mounted" in failure.value.hint
     assert (storage.free_space() or 0) > 0
 
@@ -240,6 +242,7 @@ def test_a_link_in_the_tree_is_neither_followed_nor_listed(storage: SFTP, root: 
         lambda: storage.delete("folder/secret"),
         lambda: content(storage, "job/file"),
         lambda: storage.delete("job/file"),
+        lambda: storage.present("folder/secret"),
     ):
         with pytest.raises(StorageError):
             use()

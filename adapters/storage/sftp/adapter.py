@@ -109,6 +109,23 @@ class SFTP:
         for key, found in self._listed((), prefix):
             yield StoredObject(key, found.size, datetime.fromtimestamp(found.modified, UTC))
 
+    def present(self, key: str) -> bool:
+        """Whether anything has this name, be it a folder or a dangling link. Raises StorageError."""
+        parts = parts_of(key)
+        with self._session(key) as session:
+            root = self._root(session)
+            if _attributes(session, root) is None:  # a root that is missing is not an empty one
+                raise missing(self._config, key, root=True)
+            folder = _below(root, *parts[:-1])
+            if _attributes(session, folder) is None:
+                return False
+            if session.realpath(folder) != folder:
+                raise StorageError(
+                    f"a folder of {key!r} in {self.describe()} is a symbolic link",
+                    hint="links below the root are not followed; remove it",
+                )
+            return _attributes(session, _below(folder, parts[-1])) is not None
+
     def delete(self, key: str) -> None:
         """Remove an object, and the folders it leaves empty. Raises ObjectNotFound."""
         parts = parts_of(key)
