@@ -15,7 +15,15 @@ from typing import Literal, TypeGuard
 from core import naming
 from core.compression import Compression, compress
 from core.container import ProfileKey, seal
-from core.errors import BackupError, ChecksumMismatch, ConfigurationError, DBackupError, DumpError, StorageFull
+from core.errors import (
+    BackupError,
+    ChecksumMismatch,
+    ConfigurationError,
+    DBackupError,
+    DumpError,
+    ObjectExists,
+    StorageFull,
+)
 from core.jobs import JobSpec
 from core.log import logger
 from core.manifest import MAX_SIZE, FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription, Trigger
@@ -201,7 +209,12 @@ def upload(storage: StorageAdapter, key: str, spool: SpoolReader) -> None:
     with progress.step(f"upload {key.rpartition('/')[2]} → {storage.describe()}") as advance:
         if isinstance(storage, AdoptsFiles) and _lies_on(spool, storage) and storage.adopt(key, spool.wait()):
             return
-        storage.put(key, through(spool.read(), Meter(advance)))
+        try:
+            storage.put(key, through(spool.read(), Meter(advance)))
+        except ObjectExists as taken:
+            # Nobody else writes into this run's folder: an earlier try has published it, and the answer was lost on the
+            # way. What lies there is proven before it counts, whoever put it there.
+            log.warning("the object is there already, it will be verified", key=key, reason=taken.message)
 
 
 def _lies_on(spool: SpoolReader, storage: AdoptsFiles) -> TypeGuard[Spool]:

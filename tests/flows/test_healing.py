@@ -9,10 +9,12 @@ import pytest
 
 from actions import backups as stored_backups
 from actions.door import LOCAL_ADMINISTRATOR
-from core.errors import RunFailed
+from adapters.storage.local import Local
+from core.errors import ConnectionError, RunFailed
 from core.jobs import Address, IntegritySpec, JobSpec
 from core.reports import BackupReport, HealReport
 from core.states import RunState
+from core.streams import Chunks
 from flows.backup import backup
 from flows.heal import heal
 from flows.integrity import integrity
@@ -130,3 +132,40 @@ def test_with_a_spool_in_memory_a_destination_that_fails_takes_no_other_with_it(
     assert isinstance(report, BackupReport)
     assert report.state is RunState.PARTIAL
     assert [copy.complete for copy in sorted(report.copies, key=lambda copy: copy.storage)] == [False, True]
+
+
+def test_an_upload_whose_answer_was_lost_is_not_taken_for_a_failure(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, lost = Local.put, []
+
+    def put_and_hang_up(self: Local, key: str, chunks: Chunks) -> None:
+        put(self, key, chunks)
+        if key.endswith(".zst") and not lost:
+            lost.append(key)
+            raise ConnectionError("the line was cut after the last byte")
+
+    monkeypatch.setattr(Local, "put", put_and_hang_up)
+    monkeypatch.setattr("tasks.step.FIRST_PAUSE", 0.1)
+    report = backup(job(shop, tmp_path / "near", tmp_path / "far", retries=1))
+    assert lost
+    assert report.state is RunState.SUCCESS
+
+
+def test_what_somebody_else_has_put_in_the_place_of_an_object_is_not_taken_for_it(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Local.put
+
+    def put_after_another(self: Local, key: str, chunks: Chunks) -> None:
+        if key.endswith(".zst"):
+            put(self, key, [b"planted"])
+        put(self, key, chunks)
+
+    monkeypatch.setattr(Local, "put", put_after_another)
+    with pytest.raises(RunFailed) as caught:
+        backup(job(shop, tmp_path / "near", tmp_path / "far"))
+    report = caught.value.report
+    assert isinstance(report, BackupReport)
+    far = next(copy for copy in report.copies if copy.storage == str(tmp_path / "far"))
+    assert not far.complete
