@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from http import HTTPStatus
-from typing import cast
+from typing import TypeVar, cast
 
 import httpx
+from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -22,6 +23,8 @@ from blocks.storages import STORAGES, StorageBlock
 from core.errors import ConfigurationError, ConnectionError
 from core.jobs import SAVED_NAME
 from core.masking import mask
+
+AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
 class Kind(StrEnum):
@@ -59,7 +62,7 @@ def save(kind: Kind, name: str, block: SealedBlock, *, replace: bool = False) ->
             hint="use lower-case letters, digits and dashes, at most 63, for example: shop-prod",
         )
     with _client() as client:
-        if not replace and _find(client, kind, name):
+        if not replace and _find(client, kind.types, name):
             raise ConfigurationError(
                 f"there is a {kind} named {name} already",
                 hint=f"choose another name, or {_way_out(kind, name)}",
@@ -76,7 +79,7 @@ def _way_out(kind: Kind, name: str) -> str:
 def load(kind: Kind, name: str) -> SealedBlock:
     """The block saved under this name. Raises ConfigurationError that names those that exist."""
     with _client() as client:
-        if found := _find(client, kind, name):
+        if found := _find(client, kind.types, name):
             return found
         others = ", ".join(_names(client, kind)) or "none is saved yet"
     raise ConfigurationError(
@@ -110,6 +113,12 @@ def profiles() -> dict[str, EncryptionProfile]:
     return cast(dict[str, EncryptionProfile], everything(Kind.PROFILE))
 
 
+def load_foreign(name: str, *block_types: type[AnyBlock]) -> AnyBlock | None:
+    """A block of somebody else's types, the first that has this name; None when there is none."""
+    with _client() as client:
+        return _find(client, block_types, name)
+
+
 def everything(kind: Kind) -> dict[str, SealedBlock]:
     """Every saved block of a kind, by name, in alphabetical order."""
     with _client() as client:
@@ -135,8 +144,8 @@ def _client() -> Iterator[SyncPrefectClient]:
             ) from None
 
 
-def _find(client: SyncPrefectClient, kind: Kind, name: str) -> SealedBlock | None:
-    for block_type in kind.types:
+def _find(client: SyncPrefectClient, types: Sequence[type[AnyBlock]], name: str) -> AnyBlock | None:
+    for block_type in types:
         try:
             document = client.read_block_document_by_name(name, block_type.get_block_type_slug())
         except ObjectNotFound:
@@ -167,5 +176,5 @@ def _documents(client: SyncPrefectClient, block_type: type[SealedBlock]) -> list
         raise
 
 
-def _made(block_type: type[SealedBlock], document: BlockDocument) -> SealedBlock:
+def _made(block_type: type[AnyBlock], document: BlockDocument) -> AnyBlock:
     return block_type._from_block_document(document)

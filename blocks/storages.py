@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from adapters.storage.local import Local
 from adapters.storage.sftp import SFTP
+from adapters.storage.s3 import S3
 from blocks.sealed import AdapterBlock
 from core.ports import StorageAdapter
 
@@ -55,3 +56,36 @@ class SFTPStorage(StorageBlock):
 
 
 STORAGES: dict[str, type[StorageBlock]] = {block.adapter.kind: block for block in (LocalStorage, SFTPStorage)}
+class S3Storage(StorageBlock):
+    """A bucket of a server that speaks S3. ``credentials`` names a saved block of prefect-aws."""
+
+    _block_type_name = "dbackup S3 bucket"
+    _block_type_slug = "dbackup-s3"
+    adapter = S3
+
+    bucket: SecretStr
+    prefix: SecretStr = SecretStr("")
+    endpoint: SecretStr | None = None
+    region: str | None = None
+    path_style: bool = False
+    access_key_id: SecretStr | None = None
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+    credentials: str | None = None
+    ca_bundle: str | None = None
+    connect_timeout: float = 10
+    read_timeout: float = 60
+    request_checksum_calculation: str = "when_supported"
+    conditional_writes: bool = True
+    storage_class: str | None = None
+    sse: str | None = None
+    sse_kms_key_id: SecretStr | None = None
+    lock_days: int | None = None
+    lock_mode: str = "GOVERNANCE"
+    part_size: int = 16 << 20
+    max_parts: int = 10_000
+    max_object_size: int = 5 << 40
+    uploads: int = 4
+
+
+STORAGES: dict[str, type[StorageBlock]] = {block.adapter.kind: block for block in (LocalStorage, S3Storage)}

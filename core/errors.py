@@ -94,6 +94,10 @@ class ObjectNotFound(StorageError):
     """No object has this key."""
 
 
+class ObjectLocked(StorageError):
+    """The destination itself keeps the object for now; it cannot be deleted by anybody like us."""
+
+
 class StorageFull(StorageError):
     """The destination, or the spool's file system, has no room."""
 

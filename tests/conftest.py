@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.servers.mongodb",
     "tests.servers.openssh",
     "tests.servers.postgresql",
+    "tests.servers.s3",
     "tests.servers.webhooks",
     "tests.home",
 ]

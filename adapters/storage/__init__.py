@@ -5,3 +5,7 @@ from adapters.storage.sftp import SFTP
 from adapters.table import index
 
 STORAGES = index("kind", Local, SFTP)
+from adapters.storage.s3 import S3
+from adapters.table import index
+
+STORAGES = index("kind", Local, S3)

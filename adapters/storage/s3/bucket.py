@@ -1,0 +1,209 @@
+"""One bucket through boto3: a client made from the configuration, and the calls that need no upload.
+
+A bucket knows full keys only; the prefix is the adapter's. boto3 tries each request again by itself, at most
+:data:`ATTEMPTS` times in all, when the connection breaks or the server asks for patience.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from boto3.session import Session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from adapters.storage.s3.config import S3Config
+from adapters.storage.s3.errors import Place, is_beyond_the_end, is_missing, kept_by_lock
+from core.errors import ConnectionError, StorageError
+from core.ports import StoredObject
+from core.streams import CHUNK_SIZE, Chunk
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+ATTEMPTS = 3  # of each request
+RESUMPTIONS = 5  # of one download, each after a connection that broke midway
+DEFAULT_REGION = "us-east-1"  # what servers of one's own expect when none is configured
+TOKEN = "dbackup-upload"  # noqa: S105  # metadata of every object: by it an upload knows its own again
+
+
+Answer = Mapping[str, Any]
+
+
+class Bucket:
+    """The calls. Raises only :mod:`core.errors`."""
+
+    def __init__(self, config: S3Config) -> None:
+        self.config = config
+        self.name = config.bucket
+        place = Place(config.endpoint or "Amazon S3", config.bucket, config.connect_timeout, config.read_timeout)
+        with place.guarded("the settings"):
+            self.client: S3Client = _client(config)
+        self.place = Place(self.client.meta.endpoint_url, config.bucket, config.connect_timeout, config.read_timeout)
+        self.guarded = self.place.guarded
+
+    def head(self, key: str) -> Mapping[str, Any] | None:
+        """What the server says about an object, or None when there is none."""
+        with self.guarded(repr(key)):
+            try:
+                return self.client.head_object(Bucket=self.name, Key=key)
+            except ClientError as failure:
+                if is_missing(failure):
+                    return None
+                self.require()  # an answer to HEAD has no body to give a reason in
+                raise
+
+    def require(self) -> None:
+        """Raise when the bucket is missing or may not be listed; a missing object alone does not tell."""
+        with self.guarded("a list of one object"):
+            self.client.list_objects_v2(Bucket=self.name, MaxKeys=1)
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object whose full key starts with ``prefix``, page after page, as the server orders them."""
+        with self.guarded("the list of objects"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield StoredObject(found["Key"], found["Size"], found["LastModified"].astimezone(UTC))
+
+    def read(self, key: str, position: int, end: int | None) -> Iterator[Chunk]:
+        """The bytes between two positions. A connection that breaks is taken up again where it broke."""
+        version: dict[str, Any] = {}  # filled once known: another object under the same key must not be read on
+        breaks = 0
+        while True:
+            try:
+                for chunk in self._stream(key, position, end, version):
+                    position += len(chunk)
+                    yield chunk
+                return
+            except ConnectionError as failure:
+                breaks += 1
+                if failure.permanent or breaks > RESUMPTIONS:
+                    raise
+
+    def _stream(self, key: str, position: int, end: int | None, version: dict[str, Any]) -> Iterator[Chunk]:
+        """One answer's bytes; ``version`` is the condition for the next one to be of the same object."""
+        wanted = dict(version)
+        if position or end is not None:
+            wanted["Range"] = f"bytes={position}-{'' if end is None else end - 1}"
+        with self.guarded(repr(key)):
+            try:
+                answer = self.client.get_object(Bucket=self.name, Key=key, **wanted)
+            except ClientError as failure:
+                if is_beyond_the_end(failure):
+                    return
+                raise
+        version["IfMatch"] = answer["ETag"]
+        body = answer["Body"]
+        try:
+            while True:
+                with self.guarded(repr(key)):
+                    chunk = body.read(CHUNK_SIZE)
+                if not chunk:
+                    return
+                yield chunk
+        finally:
+            body.close()
+
+    def delete(self, key: str) -> None:
+        """Remove an object; in a versioned bucket, hide it behind a delete marker."""
+        with self.guarded(repr(key)):
+            self.client.delete_object(Bucket=self.name, Key=key)
+
+    def require_unlocked(self, key: str, head: Mapping[str, Any]) -> None:
+        """Raise ObjectLocked when the object lock that the server told of still holds."""
+        until = head.get("ObjectLockRetainUntilDate")
+        if head.get("ObjectLockLegalHoldStatus") == "ON":
+            raise kept_by_lock(repr(key), str(self.place), "a legal hold")
+        if until is not None and until > datetime.now(UTC):
+            mode = str(head.get("ObjectLockMode", "")).lower()
+            raise kept_by_lock(repr(key), str(self.place), f"{mode} mode, until {until:%Y-%m-%d %H:%M} UTC")
+
+    # --- what goes with what is sent ---
+
+    def traits(self, *, locked: bool) -> dict[str, Any]:
+        """The parameters of a new object: class, encryption on the server, lock."""
+        config = self.config
+        traits = {
+            "StorageClass": config.storage_class,
+            "ServerSideEncryption": config.sse,
+            "SSEKMSKeyId": config.sse_kms_key_id,
+        }
+        if locked and config.lock_days is not None:
+            traits["ObjectLockMode"] = config.lock_mode
+            traits["ObjectLockRetainUntilDate"] = datetime.now(UTC) + timedelta(days=config.lock_days)  # type: ignore[assignment]
+        return {name: value for name, value in traits.items() if value is not None}
+
+    @property
+    def condition(self) -> dict[str, Any]:
+        """The parameter that lets a key be taken only while it is free."""
+        return {"IfNoneMatch": "*"} if self.config.conditional_writes else {}
+
+    @property
+    def checksummed(self) -> bool:
+        """Whether the server is sent, and asked for, SHA-256; else MD5, which every server knows."""
+        return self.config.request_checksum_calculation == "when_supported"
+
+    def checksum(self, content: memoryview) -> dict[str, Any]:
+        """The parameter with which the server checks on receipt what has arrived."""
+        if self.checksummed:
+            return {"ChecksumSHA256": _base64(hashlib.sha256(content))}
+        return {"ContentMD5": _base64(hashlib.md5(content, usedforsecurity=False))}
+
+    def require_arrived(
+        self, what: str, content: memoryview, sent: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> None:
+        """Compare the server's answer with what was sent: its SHA-256, else an ETag that is an MD5.
+
+        Raises StorageError, not permanent. An answer with neither of them proves nothing and passes: then only the
+        server has compared, with the checksum that it was sent.
+        """
+        if (told := answer.get("ChecksumSHA256")) and "ChecksumSHA256" in sent:
+            arrived = told == sent["ChecksumSHA256"]
+        elif _is_md5(answer):
+            arrived = answer["ETag"].strip('"').lower() == hashlib.md5(content, usedforsecurity=False).hexdigest()
+        else:
+            return
+        if not arrived:
+            raise StorageError(
+                f"{self.place} has taken in {what} with another checksum than was sent",
+                hint="try again; if it stays, the server or a machine on the way changes the data",
+                permanent=False,
+            )
+
+
+def _is_md5(answer: Mapping[str, Any]) -> bool:
+    """Whether the ETag is the content's MD5: not for what is encrypted with a key of a key service."""
+    tag = str(answer.get("ETag", "")).strip('"')
+    return len(tag) == 32 and not str(answer.get("ServerSideEncryption", "")).startswith("aws:kms")
+
+
+def _base64(digest: hashlib._Hash) -> str:
+    return b64encode(digest.digest()).decode()
+
+
+def _client(config: S3Config) -> S3Client:
+    secrets = (config.access_key_id, config.secret_access_key, config.session_token)
+    key, secret, token = (one.get_secret_value() if one else None for one in secrets)
+    session = Session(aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token)
+    settings = Config(
+        signature_version="s3v4",
+        connect_timeout=config.connect_timeout,
+        read_timeout=config.read_timeout,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=config.uploads + 2,
+        request_checksum_calculation=config.request_checksum_calculation,
+        response_checksum_validation="when_required",  # what is read is compared with the manifest
+        s3={"addressing_style": "path" if config.path_style else "auto"},
+    )
+    return session.client(
+        "s3",
+        region_name=config.region or session.region_name or DEFAULT_REGION,
+        endpoint_url=config.endpoint,
+        verify=config.ca_bundle,
+        config=settings,
+    )

@@ -1,0 +1,184 @@
+"""An object on its way into a bucket: whole or not at all, never over another one, in bounded memory.
+
+What fits into the first part is one PutObject; the rest is a multipart upload, which nobody sees before it is
+completed. Whatever goes wrong, Ctrl-C included, parts on their way stop at their next write and the multipart upload
+is aborted. Each upload marks its object with a token of its own: where the answer to the last request was lost, the
+token tells whether the object that is there is this upload's, and one that should not be there is taken away again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from threading import Event
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from adapters.storage.s3.bucket import TOKEN, Bucket
+from adapters.storage.s3.parts import Body, Part, PartPlan, Room, in_parts
+from core.errors import ConnectionError, DBackupError, ObjectExists, StorageError
+from core.log import logger
+from core.streams import Chunks
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import CompletedPartTypeDef
+
+log = logger(service="storage")
+
+
+class Upload:
+    """One object. ``locked`` puts it under the lock that is configured."""
+
+    def __init__(self, bucket: Bucket, key: str, *, locked: bool = True) -> None:
+        config = bucket.config
+        self._bucket = bucket
+        self._client = bucket.client
+        self._key = key
+        self._names: dict[str, Any] = {"Bucket": bucket.name, "Key": key}
+        self._token = secrets.token_hex(16)
+        self._traits = {**bucket.traits(locked=locked), "Metadata": {TOKEN: self._token}}
+        self._plan = PartPlan(config.part_size, config.max_parts, config.max_object_size)
+        self._room = Room(config.uploads * config.part_size)
+        self._stop = Event()
+
+    def run(self, chunks: Chunks) -> None:
+        """Draw the chunks and store them. Raises ObjectExists, and whatever the chunks raise."""
+        self._require_free()
+        parts = in_parts(chunks, self._plan, self._room)
+        first = next(parts)
+        if first.is_full:
+            self._put_parts(chain((first,), parts))
+        else:
+            self._put_whole(first)
+
+    def _require_free(self) -> None:
+        if self._bucket.head(self._key) is not None:
+            raise self._taken()
+
+    def _taken(self) -> ObjectExists:
+        return ObjectExists(
+            f"{self._key!r} is already stored in {self._bucket.place}", hint="nothing is ever overwritten"
+        )
+
+    def _put_whole(self, part: Part) -> None:
+        try:
+            with self._bucket.guarded(repr(self._key)):
+                sent = self._bucket.checksum(part.content)
+                answer = self._client.put_object(
+                    **self._names, **self._traits, **sent, **self._bucket.condition, Body=self._body(part)
+                )
+            self._bucket.require_arrived(repr(self._key), part.content, sent, answer)
+        except (ObjectExists, ConnectionError):
+            if not self._is_ours():
+                raise
+        except BaseException:
+            self._withdraw()
+            raise
+
+    def _put_parts(self, parts: Iterator[Part]) -> None:
+        upload: str | None = None
+        try:
+            upload = self._begin()
+            sent, size = self._send_all(upload, parts)
+            self._complete(upload, sent)
+            self._require_size(size)
+        except BaseException:
+            if upload is not None:
+                self._abort(upload)
+            raise
+
+    def _begin(self) -> str:
+        algorithm: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if self._bucket.checksummed else {}
+        with self._bucket.guarded(repr(self._key)):
+            return self._client.create_multipart_upload(**self._names, **self._traits, **algorithm)["UploadId"]
+
+    def _send_all(self, upload: str, parts: Iterator[Part]) -> tuple[list[CompletedPartTypeDef], int]:
+        """Send the parts, several at a time; gives what completing needs, and the object's size in bytes."""
+        sent: list[CompletedPartTypeDef] = []
+        travelling: deque[Future[CompletedPartTypeDef]] = deque()
+        size = 0
+        with ThreadPoolExecutor(self._bucket.config.uploads, "s3-upload") as pool:
+            try:
+                for part in parts:
+                    size += part.size
+                    travelling.append(pool.submit(self._send, upload, part))
+                    while travelling and travelling[0].done():
+                        sent.append(travelling.popleft().result())
+                sent += [one.result() for one in travelling]
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return sent, size
+
+    def _send(self, upload: str, part: Part) -> CompletedPartTypeDef:
+        """Send one part, and compare what the server says of it."""
+        what = f"part {part.number:,} of {self._key!r}"
+        try:
+            with self._bucket.guarded(what):
+                checksum = self._bucket.checksum(part.content)
+                answer = self._client.upload_part(
+                    **self._names, **checksum, UploadId=upload, PartNumber=part.number, Body=self._body(part)
+                )
+            self._bucket.require_arrived(what, part.content, checksum, answer)
+        finally:
+            self._room.give_back(part.buffer)
+        completed: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": answer["ETag"]}
+        if "ChecksumSHA256" in checksum:
+            completed["ChecksumSHA256"] = checksum["ChecksumSHA256"]
+        return completed
+
+    def _complete(self, upload: str, parts: list[CompletedPartTypeDef]) -> None:
+        """Make the object appear. Where the server does not decide about the key, a last look is all there is."""
+        self._require_free()
+        try:
+            with self._bucket.guarded(repr(self._key)):
+                self._client.complete_multipart_upload(
+                    **self._names, **self._bucket.condition, UploadId=upload, MultipartUpload={"Parts": parts}
+                )
+        except (StorageError, ConnectionError):
+            if not self._is_ours():
+                raise
+
+    def _require_size(self, size: int) -> None:
+        head = self._bucket.head(self._key)
+        stored = head["ContentLength"] if head else 0
+        if stored != size:
+            self._withdraw()
+            raise StorageError(
+                f"{self._bucket.place} has stored {stored:,} of the {size:,} bytes of {self._key!r}",
+                hint="try again; look into the server's log",
+                permanent=False,
+            )
+
+    def _is_ours(self) -> bool:
+        """Whether the object that is there, if any, is this upload's, all of which was sent."""
+        head = self._bucket.head(self._key)
+        return head is not None and self._marks(head)
+
+    def _marks(self, head: Mapping[str, Any]) -> bool:
+        return bool(head.get("Metadata", {}).get(TOKEN) == self._token)
+
+    def _withdraw(self) -> None:
+        """Take away what this upload has stored, and nothing else."""
+        with suppress(DBackupError):
+            if self._is_ours():
+                self._bucket.delete(self._key)
+
+    def _abort(self, upload: str) -> None:
+        """Have the server forget the parts; what it does not forget is not listed, and said in the log."""
+        try:
+            with self._bucket.guarded(repr(self._key)):
+                self._client.abort_multipart_upload(**self._names, UploadId=upload)
+        except DBackupError as failure:
+            log.warning(
+                "an unfinished upload could not be aborted; a lifecycle rule of the bucket can remove it",
+                key=self._key,
+                reason=failure.message,
+            )
+
+    def _body(self, part: Part) -> IO[bytes]:
+        return cast(IO[bytes], Body(part.content, self._stop))
