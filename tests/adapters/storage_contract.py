@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from threading import Barrier, Event, Thread
+from typing import ClassVar
 
 import pytest
 
@@ -50,6 +51,8 @@ def reused(body: bytes, size: int) -> Iterator[Chunk]:
 
 class StorageContract:
     """The suite. ``storage`` and ``broken`` are given by the subclass's module."""
+
+    many: ClassVar[int] = 1_100  # objects: more than a page of any listing holds
 
     def test_what_was_put_comes_back_byte_for_byte(self, storage: StorageAdapter) -> None:
         storage.put("job/backup/shop.dump", [b"one", bytearray(b"two"), memoryview(b"three")])
@@ -163,8 +166,8 @@ class StorageContract:
 
     # --- listing ---
 
-    def test_more_than_a_thousand_objects_are_listed(self, storage: StorageAdapter) -> None:
-        expected = [f"job-{number % 7}/{number:05}" for number in range(1_100)]
+    def test_more_objects_than_a_page_holds_are_listed(self, storage: StorageAdapter) -> None:
+        expected = [f"job-{number % 7}/{number:05}" for number in range(self.many)]
         for key in expected:
             storage.put(key, [b"x"])
         assert keys(storage) == sorted(expected)

@@ -15,15 +15,16 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 LOOPBACK = "127.0.0.1"
 PIECE = 1 << 16  # bytes
 IN_FLIGHT = 512  # pieces for each direction of a connection: what the wire holds when it is slow
 Direction = Literal["sent", "received"]  # by the client, from the server
+Wire = asyncio.Queue[tuple[float, bytes]]  # when a piece is due, and the piece; an empty one is the end
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: closing tells the peer of a reset, not of an end
 
 
@@ -81,44 +82,41 @@ class Proxy:
         except OSError:
             _reset(back)
             return
-        ways = (self._carry(number, "sent", client, forth), self._carry(number, "received", server, back))
+        ways = (*self._carried(number, "sent", client, forth), *self._carried(number, "received", server, back))
         tasks = [asyncio.ensure_future(way) for way in ways]
         try:
             await asyncio.gather(*tasks)
         except OSError:
             for writer in (back, forth):
                 _reset(writer)
+        except asyncio.CancelledError:
+            return  # the proxy ends
         finally:
             for task in tasks:
                 task.cancel()
             for writer in (back, forth):
                 writer.close()
 
-    async def _carry(
+    def _carried(
         self, number: int, direction: Direction, source: asyncio.StreamReader, sink: asyncio.StreamWriter
-    ) -> None:
-        """Read as the wire has room, and write each piece when it is due; latency does not slow the stream down."""
-        wire: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(IN_FLIGHT)
-        arriving = asyncio.ensure_future(self._arrive(number, direction, wire, sink))
-        try:
-            while piece := await source.read(PIECE):
-                await wire.put((asyncio.get_running_loop().time() + self.latency, piece))
-                if arriving.done():
-                    break
-            await wire.put((0.0, b""))
-            await arriving
-        finally:
-            arriving.cancel()
+    ) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
+        """The two halves of a direction: one reads as the wire has room, one writes each piece when it is due."""
+        wire: Wire = asyncio.Queue(IN_FLIGHT)
+        return self._depart(source, wire), self._arrive(number, direction, wire, sink)
 
-    async def _arrive(
-        self, number: int, direction: Direction, wire: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter
-    ) -> None:
+    async def _depart(self, source: asyncio.StreamReader, wire: Wire) -> None:
+        clock = asyncio.get_running_loop().time
+        while piece := await source.read(PIECE):
+            await wire.put((clock() + self.latency, piece))
+        await wire.put((clock() + self.latency, b""))
+
+    async def _arrive(self, number: int, direction: Direction, wire: Wire, sink: asyncio.StreamWriter) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             due, piece = await wire.get()
+            await asyncio.sleep(max(0.0, due - clock()))
             if not piece:
                 break
-            await asyncio.sleep(due - clock() if due > clock() else 0)
             if self.bandwidth:
                 await asyncio.sleep(len(piece) / self.bandwidth)
             while self.silent:

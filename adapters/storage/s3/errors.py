@@ -91,6 +91,15 @@ class Place:
         code, said, status = _parts(failure)
         if code in _REGION or status in (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT):
             return StorageError(f"{self} is in another region: {code}, {said}", hint=_region_hint(failure))
+        if _FULL.search(f"{code} {said}") or status == HTTPStatus.INSUFFICIENT_STORAGE:
+            return StorageFull(
+                f"{self} is full: {code}, {said}", hint="make room or raise the quota; nothing of the object was kept"
+            )
+        if code == "InvalidObjectState":
+            return StorageError(
+                f"{what} in {self} lies in an archive class and cannot be read at once",
+                hint="have the provider restore it first, then try again",
+            )
         if code in _DENIED or status == HTTPStatus.FORBIDDEN:
             if _LOCKED.search(said):
                 return kept_by_lock(what, str(self), said)
@@ -98,10 +107,6 @@ class Place:
                 f"{self} denied access for {what}: {said}",
                 hint="the key needs s3:ListBucket on the bucket, s3:GetObject, s3:PutObject, s3:DeleteObject and "
                 "s3:AbortMultipartUpload on its objects",
-            )
-        if _FULL.search(f"{code} {said}") or status == HTTPStatus.INSUFFICIENT_STORAGE:
-            return StorageFull(
-                f"{self} is full: {code}, {said}", hint="make room or raise the quota; nothing of the object was kept"
             )
         if code in _GARBLED:
             return StorageError(
@@ -117,11 +122,6 @@ class Place:
                 f"{self} cannot do what was asked for {what}: {said}",
                 hint="if it does not know conditional writes or checksums, set conditional_writes=false or "
                 "request_checksum_calculation=when_required",
-            )
-        if code == "InvalidObjectState":
-            return StorageError(
-                f"{what} in {self} lies in an archive class and cannot be read at once",
-                hint="have the provider restore it first, then try again",
             )
         passing = code in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         hint = "try again later" if passing else "look the code up in the provider's documentation"

@@ -46,9 +46,9 @@ class Upload:
 
     def run(self, chunks: Chunks) -> None:
         """Draw the chunks and store them. Raises ObjectExists, and whatever the chunks raise."""
-        self._require_free()
         parts = in_parts(chunks, self._plan, self._room)
         first = next(parts)
+        self._require_free()  # as late as it can be, for servers that do not decide about the key themselves
         if first.is_full:
             self._put_parts(chain((first,), parts))
         else:

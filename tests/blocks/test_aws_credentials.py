@@ -1,0 +1,86 @@
+"""Credentials that are saved once, as blocks of prefect-aws, and named by a storage."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect_aws import AwsCredentials, MinIOCredentials  # type: ignore[import-untyped]
+from prefect_aws.client_parameters import AwsClientParameters  # type: ignore[import-untyped]
+from pydantic import SecretStr
+
+from actions import saved
+from actions.door import LOCAL_ADMINISTRATOR
+from blocks.addresses import open_storage
+from blocks.api import prefect_api
+from blocks.saved import Kind, load_storage, remove
+from core.errors import ConfigurationError
+from core.jobs import Address
+from core.sealing import is_sealed
+from tests.servers.s3 import BUCKET, S3Server
+
+
+def place(server: S3Server, credentials: str, endpoint: bool = True) -> str:
+    """The URL of a bucket whose credentials are named."""
+    where = f"&endpoint=http://127.0.0.1:{server.port}" if endpoint else ""
+    return f"s3://{BUCKET}/{secrets.token_hex(4)}?path_style=true&credentials={credentials}{where}"
+
+
+@pytest.fixture
+def aws(home: Path, swift: S3Server) -> Iterator[str]:
+    """The name of an AwsCredentials block that fits the server, endpoint included."""
+    endpoint = AwsClientParameters(endpoint_url=f"http://127.0.0.1:{swift.port}")
+    block = AwsCredentials(
+        aws_access_key_id=swift.key, aws_secret_access_key=SecretStr(swift.secret), aws_client_parameters=endpoint
+    )
+    yield from _saved(block)
+
+
+@pytest.fixture
+def minio(home: Path, swift: S3Server) -> Iterator[str]:
+    """The name of a MinIOCredentials block."""
+    yield from _saved(MinIOCredentials(minio_root_user=swift.key, minio_root_password=SecretStr(swift.secret)))
+
+
+def _saved(block: AwsCredentials | MinIOCredentials) -> Iterator[str]:
+    name = f"vault-{secrets.token_hex(3)}"
+    with prefect_api():
+        block.save(name)
+    yield name
+    with prefect_api():
+        type(block).delete(name)
+
+
+def test_a_storage_opens_with_the_credentials_that_it_names(swift: S3Server, aws: str, minio: str) -> None:
+    open_storage(Address(place(swift, aws, endpoint=False))).check()
+    open_storage(Address(place(swift, minio))).check()
+
+
+def test_a_saved_storage_names_its_credentials_and_holds_none(swift: S3Server, aws: str) -> None:
+    saved.add_storage(LOCAL_ADMINISTRATOR, "by-name", place(swift, aws))
+    try:
+        assert load_storage("by-name").opened()["credentials"] == aws
+        assert "secret_access_key" not in load_storage("by-name").opened()
+        open_storage(Address("by-name")).check()
+    finally:
+        remove(Kind.STORAGE, "by-name")
+
+
+def test_a_saved_bucket_is_sealed_and_opens_again(home: Path, swift: S3Server) -> None:
+    saved.add_storage(LOCAL_ADMINISTRATOR, "sealed", swift.url("p/q"))
+    try:
+        block = load_storage("sealed")
+        for field in ("bucket", "prefix", "endpoint", "access_key_id", "secret_access_key"):
+            assert is_sealed(getattr(block, field).get_secret_value())
+        block.open().check()
+        assert swift.secret not in repr(saved.storages(LOCAL_ADMINISTRATOR))
+    finally:
+        remove(Kind.STORAGE, "sealed")
+
+
+def test_credentials_that_nobody_saved_are_said_to_be_missing(home: Path, swift: S3Server) -> None:
+    with pytest.raises(ConfigurationError, match="no credentials named nobody-saved-them") as failure:
+        open_storage(Address(place(swift, "nobody-saved-them")))
+    assert "AwsCredentials" in failure.value.hint
