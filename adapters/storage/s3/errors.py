@@ -101,13 +101,7 @@ class Place:
                 hint="have the provider restore it first, then try again",
             )
         if code in _DENIED or status == HTTPStatus.FORBIDDEN:
-            if _LOCKED.search(said):
-                return kept_by_lock(what, str(self), said)
-            return StorageError(
-                f"{self} denied access for {what}: {said}",
-                hint="the key needs s3:ListBucket on the bucket, s3:GetObject, s3:PutObject, s3:DeleteObject and "
-                "s3:AbortMultipartUpload on its objects",
-            )
+            return self._denied(said, what)
         if code in _GARBLED:
             return StorageError(
                 f"what arrived of {what} in {self} is not what was sent: {code}",
@@ -115,6 +109,15 @@ class Place:
                 permanent=False,
             )
         return self._other(code, said, status, what)
+
+    def _denied(self, said: str, what: str) -> AdapterError:
+        if _LOCKED.search(said):
+            return kept_by_lock(what, str(self), said)
+        return StorageError(
+            f"{self} denied access for {what}: {said}",
+            hint="the key needs s3:ListBucket on the bucket, s3:GetObject, s3:PutObject, s3:DeleteObject and "
+            "s3:AbortMultipartUpload on its objects",
+        )
 
     def _other(self, code: str, said: str, status: int, what: str) -> AdapterError:
         if code == "NotImplemented" or status == HTTPStatus.NOT_IMPLEMENTED:

@@ -171,7 +171,7 @@ class Upload:
     def _abort(self, upload: str) -> None:
         """Have the server forget the parts; what it does not forget is not listed, and said in the log."""
         try:
-            with self._bucket.guarded(repr(self._key)):
+            with self._bucket.guarded(repr(self._key)), suppress(self._client.exceptions.NoSuchUpload):
                 self._client.abort_multipart_upload(**self._names, UploadId=upload)
         except DBackupError as failure:
             log.warning(
