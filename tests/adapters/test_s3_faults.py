@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import secrets
-import subprocess
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from core.errors import (
 )
 from tests.adapters.storage_contract import content, keys
 from tests.disks import small_disk
+from tests.servers.certificates import Certificates
 from tests.servers.processes import free_port
 from tests.servers.proxy import Proxy, proxied
 from tests.servers.s3 import BUCKET, S3Server, rclone_serving
@@ -294,27 +294,19 @@ def test_class_and_encryption_are_asked_for(moto: S3Server, vault: str) -> None:
 # --- TLS ---
 
 
-def openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
 def test_a_server_of_our_own_authority_is_trusted_only_when_it_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    key, certificate = tmp_path / "key.pem", tmp_path / "ca.pem"
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-keyout", key, "-out", certificate, "-subj", "/CN=127.0.0.1",
-            "-addext", "subjectAltName=IP:127.0.0.1")  # fmt: skip
-    (tmp_path / "data" / BUCKET).mkdir(parents=True)
-    with rclone_serving(tmp_path / "data", "--cert", str(certificate), "--key", str(key)) as plain:
+    (tmp_path / BUCKET).mkdir()
+    with rclone_serving(tmp_path, "--cert", str(certificates.certificate), "--key", str(certificates.key)) as plain:
         server = S3Server(plain.port, plain.key, plain.secret, "https")
         with pytest.raises(ConnectionError, match="not trusted") as failure:
             list(fresh(server).list())
         assert failure.value.permanent
         assert "ca_bundle" in failure.value.hint
-        storage = fresh(server, ca_bundle=certificate)
+        storage = fresh(server, ca_bundle=certificates.authority)
         storage.put("large", body(2))
         assert content(storage, "large") == b"".join(body(2))
 
