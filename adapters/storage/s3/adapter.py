@@ -82,6 +82,11 @@ class S3:
             return
         yield from self._bucket.read(full, offset, None if length is None else offset + length)
 
+    def present(self, key: str) -> bool:
+        """Whether an object has this key, or anything lies below it. Raises StorageError or ConnectionError."""
+        full = self._full(key)
+        return self._bucket.holds_below(f"{full}/") or self._bucket.head(full) is not None
+
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Every object whose key starts with ``prefix``, by key; all pages are read before the first is given.
 

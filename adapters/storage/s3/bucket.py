@@ -61,8 +61,13 @@ class Bucket:
 
     def require(self) -> None:
         """Raise when the bucket is missing or may not be listed; a missing object alone does not tell."""
+        self.holds_below("")
+
+    def holds_below(self, prefix: str) -> bool:
+        """Whether the full key of any object starts with ``prefix``."""
         with self.guarded("a list of one object"):
-            self.client.list_objects_v2(Bucket=self.name, MaxKeys=1)
+            found = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=1)
+        return bool(found.get("Contents"))
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
         """Every object whose full key starts with ``prefix``, page after page, as the server orders them."""
