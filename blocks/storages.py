@@ -8,8 +8,8 @@ from typing import cast
 from pydantic import SecretStr
 
 from adapters.storage.local import Local
-from adapters.storage.sftp import SFTP
 from adapters.storage.s3 import S3
+from adapters.storage.sftp import SFTP
 from blocks.sealed import AdapterBlock
 from core.ports import StorageAdapter
 
@@ -55,7 +55,6 @@ class SFTPStorage(StorageBlock):
     keepalive: int = 30
 
 
-STORAGES: dict[str, type[StorageBlock]] = {block.adapter.kind: block for block in (LocalStorage, SFTPStorage)}
 class S3Storage(StorageBlock):
     """A bucket of a server that speaks S3. ``credentials`` names a saved block of prefect-aws."""
 
@@ -88,4 +87,6 @@ class S3Storage(StorageBlock):
     uploads: int = 4
 
 
-STORAGES: dict[str, type[StorageBlock]] = {block.adapter.kind: block for block in (LocalStorage, S3Storage)}
+STORAGES: dict[str, type[StorageBlock]] = {
+    block.adapter.kind: block for block in (LocalStorage, S3Storage, SFTPStorage)
+}
