@@ -8,6 +8,7 @@ from typing import cast
 from pydantic import SecretStr
 
 from adapters.database.mongodb import MongoDB
+from adapters.database.mysql import MariaDB, MySQL
 from adapters.database.postgresql import PostgreSQL
 from adapters.database.sqlite import SQLite
 from blocks.sealed import AdapterBlock
@@ -40,6 +41,34 @@ class PostgreSQLSource(SourceBlock):
     sslkey: str | None = None
     connect_timeout: int = 10
     client_path: str | None = None
+
+
+class MySQLSource(SourceBlock):
+    """A MySQL server, or one of its databases."""
+
+    _block_type_name = "dbackup MySQL"
+    _block_type_slug = "dbackup-mysql"
+    adapter = MySQL
+
+    host: SecretStr
+    port: int = 3306
+    user: SecretStr | None = None
+    password: SecretStr | None = None
+    database: SecretStr | None = None
+    ssl_mode: str | None = None
+    ssl_ca: str | None = None
+    ssl_cert: str | None = None
+    ssl_key: str | None = None
+    connect_timeout: int = 10
+    client_path: str | None = None
+
+
+class MariaDBSource(MySQLSource):
+    """A MariaDB server, or one of its databases."""
+
+    _block_type_name = "dbackup MariaDB"
+    _block_type_slug = "dbackup-mariadb"
+    adapter = MariaDB
 
 
 class SQLiteSource(SourceBlock):
@@ -77,6 +106,5 @@ class MongoDBSource(SourceBlock):
     client_path: str | None = None
 
 
-SOURCES: dict[str, type[SourceBlock]] = {
-    block.adapter.engine: block for block in (PostgreSQLSource, SQLiteSource, MongoDBSource)
-}
+_BLOCKS = (PostgreSQLSource, MySQLSource, MariaDBSource, SQLiteSource, MongoDBSource)
+SOURCES: dict[str, type[SourceBlock]] = {block.adapter.engine: block for block in _BLOCKS}

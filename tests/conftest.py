@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.servers.mail",
     "tests.servers.mongodb",
     "tests.servers.openssh",
+    "tests.servers.mysql",
     "tests.servers.postgresql",
     "tests.servers.s3",
     "tests.servers.webhooks",

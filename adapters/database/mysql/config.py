@@ -1,0 +1,128 @@
+"""How to reach a MySQL or MariaDB server.
+
+The same facts are given in two ways: as parameters to our own sessions, and in a private options file to the client
+tools. A password is in neither an argument list nor the environment.
+"""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from core.errors import ConfigurationError
+
+ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+class MySQLConfig(BaseModel):
+    """One server. ``host`` may be the path of a Unix socket; ``database`` None means the whole server.
+
+    ``user`` None means the operating system's user. ``connect_timeout`` is in seconds. ``client_path`` names the one
+    folder to take the client tools from; without it they are looked for on ``PATH``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    scheme: ClassVar[str] = "mysql"
+    label: ClassVar[str] = "MySQL"
+
+    host: str = Field(default="localhost", min_length=1)
+    port: int = Field(default=3306, ge=1, le=65535)
+    user: str | None = None
+    password: SecretStr | None = None
+    database: str | None = None
+    ssl_mode: Literal["disabled", "preferred", "required", "verify-ca", "verify-identity"] = "preferred"
+    ssl_ca: str | None = None
+    ssl_cert: str | None = None
+    ssl_key: str | None = None
+    connect_timeout: int = Field(default=10, ge=1, le=3600)
+    client_path: str | None = None
+
+    @field_validator("ssl_mode", mode="before")
+    @classmethod
+    def _as_the_server_s_own_tools_write_it(cls, mode: Any) -> Any:
+        return mode.lower().replace("_", "-") if isinstance(mode, str) else mode
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Read ``mysql://…``. Raises ConfigurationError, which never repeats any part that may be secret."""
+        try:
+            parts = urlsplit(url)
+            facts: dict[str, Any] = {
+                "host": parts.hostname,
+                "port": parts.port,
+                "user": parts.username,
+                "password": parts.password,
+                "database": parts.path.removeprefix("/"),
+            }
+            options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError:
+            raise cls._no_url() from None
+        if parts.scheme != cls.scheme or parts.fragment:
+            raise cls._no_url()
+        given = {name: unquote(value) if isinstance(value, str) else value for name, value in facts.items() if value}
+        return cls._checked({**given, **{name.replace("-", "_"): value for name, value in options}})
+
+    @classmethod
+    def _no_url(cls) -> ConfigurationError:
+        return ConfigurationError(
+            f"this is not a URL of a {cls.label} server",
+            hint=f"write {cls.scheme}://user:password@host:3306/database?ssl-mode=required, "
+            "with %40 for an @ in a password",
+        )
+
+    @classmethod
+    def _checked(cls, facts: dict[str, Any]) -> Self:
+        try:
+            return cls(**facts)
+        except ValidationError as failure:
+            problem = failure.errors(include_input=False, include_url=False)[0]
+            name = ".".join(str(part) for part in problem["loc"]).replace("_", "-")
+            known = ", ".join(sorted(cls.model_fields)).replace("_", "-")
+            raise ConfigurationError(
+                f"the option '{name}' of a {cls.label} URL cannot be used: {problem['msg']}",
+                hint=f"the options are: {known}",
+            ) from None
+
+    @property
+    def login(self) -> str:
+        """The user who logs in."""
+        return self.user or getpass.getuser()
+
+    @property
+    def secret(self) -> str:
+        """The password in clear; empty where there is none."""
+        return self.password.get_secret_value() if self.password else ""
+
+    @property
+    def socket(self) -> str | None:
+        """The path of the Unix socket, if that is where the server is."""
+        return self.host if self.host.startswith("/") else None
+
+    @property
+    def address(self) -> str:
+        """Where the server is, for people."""
+        return self.host if self.socket else f"{self.host}:{self.port}"
+
+    def options_file(self, *, tls: bool) -> str:
+        """The facts as the client tools read them from a file. ``tls`` says whether our own session has it."""
+        facts: dict[str, str] = {"user": self.login, "password": self.secret}
+        facts |= {"socket": self.socket} if self.socket else {"host": self.host, "port": str(self.port)}
+        facts |= {"protocol": "socket" if self.socket else "tcp"}
+        given = {"ssl-ca": self.ssl_ca, "ssl-cert": self.ssl_cert, "ssl-key": self.ssl_key}
+        verified = self.ssl_mode.startswith("verify")
+        if tls:
+            facts |= {name: value for name, value in given.items() if value and (verified or name != "ssl-ca")}
+            facts |= {"ssl": "1", "ssl-verify-server-cert": "1" if self.ssl_mode == "verify-identity" else "0"}
+        lines = (f'{name}="{value.translate(ESCAPES)}"' for name, value in facts.items())
+        return "\n".join(["[client]", *lines, "" if tls else "skip-ssl", ""])
+
+
+class MariaDBConfig(MySQLConfig):
+    """One MariaDB server, with the same facts."""
+
+    scheme: ClassVar[str] = "mariadb"
+    label: ClassVar[str] = "MariaDB"

@@ -1,0 +1,147 @@
+"""A database, and the users of a server, on their way out."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pymysql
+
+from adapters.database.mysql import catalogue, client
+from adapters.database.mysql.client import Client
+from adapters.database.mysql.config import MySQLConfig
+from adapters.database.mysql.script import HEADER, Inspection
+from adapters.database.mysql.session import Connection, connect, translated
+from core.errors import AdapterError, DumpError
+from core.manifest import Contents
+from core.ports import DumpOptions, Host
+from core.streams import Chunk
+
+ClientFor = Callable[[Connection], Client]  # the client that fits the server of a connection
+OWN_USERS = frozenset({"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", ""})
+MAY_NOT = "the user that made the backup may not read the server's users: they and their grants are not in it"
+CREATED = re.compile(r"^CREATE USER ")
+
+
+class MySQLDump:
+    """One database as SQL. Enter it, draw its chunks once, ask for its contents, leave it."""
+
+    dump_format = "sql"
+    extension = "sql"
+
+    def __init__(
+        self, config: MySQLConfig, host: Host, client_for: ClientFor, database: str, options: DumpOptions
+    ) -> None:
+        self._config, self._host, self._client_for = config, host, client_for
+        self._database, self._options = database, options
+        self._held = ExitStack()
+
+    def __enter__(self) -> MySQLDump:
+        with ExitStack() as opening:
+            with connect(self._config, self._database) as connection, translated(DumpError):
+                tool = self._client_for(connection)
+                left_out = self._examine(connection)
+                secure = connection.is_encrypted
+            file = opening.enter_context(options_file(self._config, tls=secure, scratch=self._options.scratch))
+            command = client.dump_command(tool, file, self._database, left_out)
+            self._stream = opening.enter_context(self._host.stream(command))
+            self._held = opening.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._held.close()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The script. Raises DumpError after the last chunk unless the tool ended well and wrote its last line."""
+        return self._inspection(self._stream)
+
+    def contents(self) -> Contents:
+        """Tables and rows, counted in the dump itself; who must exist for its code; what a person should know."""
+        rows = self._inspection.rows()
+        return Contents(tables=len(rows), rows=rows, roles=self._definers, notes=self._notes)
+
+    def _examine(self, connection: Connection) -> list[str]:
+        """Look at the database before it is dumped, and give what is to be left out."""
+        found = catalogue.relations(connection, self._database)
+        left_out = catalogue.left_out(found, self._options)
+        sight = list(catalogue.require_sight(connection, self._database))
+        kept = [relation for relation in found if relation.name not in left_out]
+        self._notes = (*([catalogue.PARTIAL] if left_out else []), *sight, *catalogue.notes(kept))
+        self._definers = catalogue.definers(connection, self._database)
+        names = (name.encode() for name in catalogue.defaults(connection, self._database))
+        self._inspection = Inspection(HEADER % tuple(names))
+        return left_out
+
+
+class MySQLGlobals:
+    """The users and roles of the server with their grants, as SQL that creates those that are missing."""
+
+    dump_format = "sql"
+    extension = "sql"
+
+    def __init__(self, config: MySQLConfig) -> None:
+        self._config = config
+
+    def __enter__(self) -> MySQLGlobals:
+        self._notes: tuple[str, ...] = ()
+        with connect(self._config) as connection:
+            try:
+                self._lines = list(_accounts(connection))
+            except pymysql.err.MySQLError:
+                self._lines, self._notes = [], (MAY_NOT,)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Nothing is held."""
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The script."""
+        notes = [f"-- {note}" for note in self._notes]
+        yield "\n".join(["-- Users, roles and grants", *notes, *self._lines, "-- End", ""]).encode()
+
+    def contents(self) -> Contents:
+        """No tables; a note when the users could not be read."""
+        return Contents(tables=0, rows={}, notes=self._notes)
+
+
+@contextmanager
+def options_file(config: MySQLConfig, *, tls: bool, scratch: Path | None = None) -> Iterator[Path]:
+    """A file that only we can read, with the login, for as long as the context lasts. Raises AdapterError."""
+    with ExitStack() as held:
+        try:
+            folder = held.enter_context(tempfile.TemporaryDirectory(prefix="dbackup-", dir=scratch))
+            path = Path(folder, "client.cnf")
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(config.options_file(tls=tls))
+        except OSError as error:
+            raise AdapterError(
+                f"the file with the login cannot be written: {error.strerror}", hint="make room for temporary files"
+            ) from None
+        yield path
+
+
+def _accounts(connection: Connection) -> Iterator[str]:
+    """The statements, roles first: users are granted them."""
+    roles, users = _names(connection)
+    escaped = connection.literal
+    for role in roles:
+        yield f"CREATE ROLE IF NOT EXISTS {escaped(role)};"
+    named = [f"{escaped(user)}@{escaped(host)}" for user, host in users]
+    for user in named:
+        ((statement,),) = connection.rows(f"SHOW CREATE USER {user}")
+        yield CREATED.sub("CREATE USER IF NOT EXISTS ", str(statement)) + ";"
+    for name in (*map(escaped, roles), *named):
+        for (grant,) in connection.rows(f"SHOW GRANTS FOR {name}"):
+            yield f"{grant};"
+
+
+def _names(connection: Connection) -> tuple[list[str], list[tuple[str, str]]]:
+    roles = "is_role" if connection.is_mariadb else "'N'"
+    found = connection.rows(f"SELECT User, Host, {roles} FROM mysql.user ORDER BY User, Host")  # noqa: S608
+    known = [(str(user), str(host), role == "Y") for user, host, role in found if user not in OWN_USERS]
+    return [user for user, _, role in known if role], [(user, host) for user, host, role in known if not role]

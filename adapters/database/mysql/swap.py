@@ -1,0 +1,190 @@
+"""Putting what was loaded beside into the target's place.
+
+Neither engine can rename a database, and a table with triggers cannot leave its database. So the tables change places
+in one RENAME TABLE, which the server does whole or not at all, and the code around them (views, triggers, routines,
+events) is written anew, first dropped and then run as a script of the dump tool's. Whatever fails on the way is undone:
+the old tables go back, and so does the old code. Should our own process die midway, the old tables and a table
+``dbackup_undo`` with the old code as SQL are in the database ``<name>__old_<hex>``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pymysql
+
+from adapters.database.mysql import catalogue
+from adapters.database.mysql.session import Connection, quoted, translated
+from core.errors import DBackupError, RestoreError, TargetExists
+
+NAME_LENGTH = 64  # characters
+PATIENCE = 30  # seconds to wait for those who are using a table of the old database
+UNDO = "dbackup_undo"
+CODE = {
+    "TRIGGER": "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
+    "VIEW": "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s",
+    "EVENT": "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s",
+    "PROCEDURE": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES "
+    "WHERE ROUTINE_SCHEMA = %s AND ROUTINE_TYPE = 'PROCEDURE'",
+    "FUNCTION": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES "
+    "WHERE ROUTINE_SCHEMA = %s AND ROUTINE_TYPE = 'FUNCTION'",
+}
+REFERRING = """
+SELECT DISTINCT CONSTRAINT_SCHEMA FROM information_schema.REFERENTIAL_CONSTRAINTS
+WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND CONSTRAINT_SCHEMA <> %s
+"""
+Moves = list[tuple[str, str, str]]  # from a database, to a database, a table
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """How the code of a database is read (with its events or without) and run in one; the dump tools do both."""
+
+    read: Callable[[str, bool], bytes]
+    run: Callable[[str, bytes], None]
+
+
+def beside(name: str, mark: str) -> str:
+    """A free name beside ``name`` that says whose it is, no longer than a name may be."""
+    ending = f"__{mark}_{secrets.token_hex(4)}"
+    return name[: NAME_LENGTH - len(ending)] + ending
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Whether the user can see a database of this name."""
+    return (name,) in connection.rows("SHOW DATABASES")
+
+
+def create(connection: Connection, name: str, defaults: tuple[str, str] | None) -> None:
+    """Create a database with this character set and collation, or with the server's own."""
+    options = " CHARACTER SET {} COLLATE {}".format(*map(quoted, defaults)) if defaults else ""
+    connection.rows(f"CREATE DATABASE {quoted(name)}{options}")
+
+
+def drop(connection: Connection, name: str) -> None:
+    """Drop a database."""
+    connection.rows("SET SESSION foreign_key_checks = 0")
+    connection.rows(f"DROP DATABASE IF EXISTS {quoted(name)}")
+
+
+def target_exists(name: str) -> TargetExists:
+    """The refusal to restore over a database unasked."""
+    return TargetExists(
+        f"a database named '{name}' exists already",
+        hint="give --overwrite to replace it, or --as NEWNAME to restore beside it",
+    )
+
+
+def require_unreferenced(connection: Connection, name: str) -> None:
+    """Raise RestoreError when tables elsewhere refer to the database: they would follow the old tables."""
+    referring = [str(other) for (other,) in connection.rows(REFERRING, name, name)]
+    if referring:
+        raise RestoreError(
+            f"foreign keys of other databases refer to '{name}': {', '.join(sorted(referring))}",
+            hint="drop those foreign keys first, or give --as NEWNAME",
+        )
+
+
+def place(connection: Connection, scripts: Scripts, new: str, name: str, events: bytes) -> None:
+    """Give what is in ``new`` to a database ``name`` that must not exist. Raises TargetExists, RestoreError."""
+    code = scripts.read(new, False) + events
+    try:
+        create(connection, name, catalogue.defaults(connection, new))
+    except pymysql.err.ProgrammingError:
+        raise target_exists(name) from None
+    try:
+        _drop_code(connection, new, ["TRIGGER"])
+        _move(connection, [(new, name, table) for table in _tables(connection, new)])
+        scripts.run(name, code)
+    except BaseException:
+        drop(connection, name)
+        raise
+    drop(connection, new)
+
+
+def replace(connection: Connection, scripts: Scripts, new: str, name: str, events: bytes) -> str:
+    """Give what is in ``new`` to the database ``name``, and its old tables and code to one that is then dropped.
+
+    Gives the name of that one if it could not be dropped, else an empty text. Raises RestoreError or ConnectionError,
+    after the old database has been put back.
+    """
+    old = beside(name, "old")
+    code, former = scripts.read(new, False) + events, scripts.read(name, True)
+    connection.rows(f"SET SESSION lock_wait_timeout = {PATIENCE}")
+    settings = catalogue.defaults(connection, name)
+    away = [(name, old, table) for table in _tables(connection, name)]
+    back = [(new, name, table) for table in _tables(connection, new)]
+    create(connection, old, settings)
+    moved = False
+    try:
+        _record(connection, old, former)
+        _drop_code(connection, new, ["TRIGGER"])
+        _drop_code(connection, name, ["TRIGGER"])
+        _move(connection, [*away, *back])
+        moved = True
+        _drop_code(connection, name, CODE)
+        _set_defaults(connection, name, catalogue.defaults(connection, new))
+        scripts.run(name, code)
+    except BaseException as failure:
+        _undo(connection, scripts, name, old, failure, [(b, a, table) for a, b, table in [*away, *back] if moved])
+        raise
+    drop(connection, new)
+    return "" if _try_to_drop(connection, old) else old
+
+
+def _undo(connection: Connection, scripts: Scripts, name: str, old: str, failure: BaseException, moves: Moves) -> None:
+    """Put the old tables and the old code back. What cannot be put back is said, and stays where it is."""
+    try:
+        connection.ping(reconnect=True)
+        with translated(RestoreError):
+            ((former,),) = connection.rows(f"SELECT script FROM {quoted(old)}.{quoted(UNDO)}")  # noqa: S608
+            _drop_code(connection, name, CODE)
+            _move(connection, sorted(moves, key=lambda move: move[0] != name))
+            _set_defaults(connection, name, catalogue.defaults(connection, old))
+            scripts.run(name, bytes(former))
+            drop(connection, old)
+    except (DBackupError, pymysql.Error) as second:
+        raise RestoreError(
+            f"'{name}' could not be replaced ({failure}), and not be put back as it was ({second})",
+            hint=f"its old tables are in the database '{old}', where {UNDO} holds its views, triggers, routines and "
+            "events as SQL",
+        ) from None
+
+
+def _record(connection: Connection, old: str, script: bytes) -> None:
+    where = f"{quoted(old)}.{quoted(UNDO)}"
+    connection.rows(f"CREATE TABLE {where} (script LONGBLOB NOT NULL)")
+    connection.rows(f"INSERT INTO {where} VALUES (%s)", script)  # noqa: S608
+
+
+def _move(connection: Connection, moves: Moves) -> None:
+    """Move tables between databases: all of them, or none."""
+    if moves:
+        each = (f"{quoted(a)}.{quoted(table)} TO {quoted(b)}.{quoted(table)}" for a, b, table in moves)
+        connection.rows(f"RENAME TABLE {', '.join(each)}")
+
+
+def _drop_code(connection: Connection, database: str, kinds: Iterable[str]) -> None:
+    for kind in kinds:
+        for (name,) in connection.rows(CODE[kind], database):
+            connection.rows(f"DROP {kind} IF EXISTS {quoted(database)}.{quoted(str(name))}")
+
+
+def _tables(connection: Connection, database: str) -> list[str]:
+    """What is renamed: everything but views."""
+    return [one.name for one in catalogue.relations(connection, database) if one.kind != catalogue.VIEW]
+
+
+def _set_defaults(connection: Connection, database: str, defaults: tuple[str, str]) -> None:
+    options = " CHARACTER SET {} COLLATE {}".format(*map(quoted, defaults))
+    connection.rows(f"ALTER DATABASE {quoted(database)}{options}")
+
+
+def _try_to_drop(connection: Connection, name: str) -> bool:
+    try:
+        drop(connection, name)
+    except pymysql.Error:
+        return False
+    return True
