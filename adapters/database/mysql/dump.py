@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pymysql
+from pymysql.constants import ER
 
 from adapters.database.mysql import catalogue, client
 from adapters.database.mysql.client import Client
 from adapters.database.mysql.config import MySQLConfig
 from adapters.database.mysql.script import HEADER, Inspection
-from adapters.database.mysql.session import Connection, connect, translated
+from adapters.database.mysql.session import FORBIDDEN, Connection, connect, translated
 from core.errors import AdapterError, DumpError
 from core.manifest import Contents
 from core.ports import DumpOptions, Host
@@ -24,6 +25,7 @@ from core.streams import Chunk
 ClientFor = Callable[[Connection], Client]  # the client that fits the server of a connection
 OWN_USERS = frozenset({"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", ""})
 MAY_NOT = "the user that made the backup may not read the server's users: they and their grants are not in it"
+UNUSED = frozenset({ER.PASSWORD_NO_MATCH, ER.NONEXISTING_GRANT})
 CREATED = re.compile(r"^CREATE USER ")
 
 
@@ -88,10 +90,12 @@ class MySQLGlobals:
 
     def __enter__(self) -> MySQLGlobals:
         self._notes: tuple[str, ...] = ()
-        with connect(self._config) as connection:
+        with connect(self._config) as connection, translated(DumpError):
             try:
                 self._lines = list(_accounts(connection))
-            except pymysql.err.MySQLError:
+            except pymysql.MySQLError as refusal:
+                if refusal.args[0] not in FORBIDDEN:
+                    raise
                 self._lines, self._notes = [], (MAY_NOT,)
         return self
 
@@ -128,16 +132,28 @@ def options_file(config: MySQLConfig, *, tls: bool, scratch: Path | None = None)
 def _accounts(connection: Connection) -> Iterator[str]:
     """The statements, roles first: users are granted them."""
     roles, users = _names(connection)
-    escaped = connection.literal
-    for role in roles:
-        yield f"CREATE ROLE IF NOT EXISTS {escaped(role)};"
-    named = [f"{escaped(user)}@{escaped(host)}" for user, host in users]
-    for user in named:
-        ((statement,),) = connection.rows(f"SHOW CREATE USER {user}")
-        yield CREATED.sub("CREATE USER IF NOT EXISTS ", str(statement)) + ";"
-    for name in (*map(escaped, roles), *named):
-        for (grant,) in connection.rows(f"SHOW GRANTS FOR {name}"):
-            yield f"{grant};"
+    # As MySQL 5.7 writes a user, without an escape, and as it must be written.
+    named = {f"'{user}'@'{host}'": f"{connection.escape(user)}@{connection.escape(host)}" for user, host in users}
+    for role in map(connection.escape, roles):
+        yield f"CREATE ROLE IF NOT EXISTS {role};"
+    for written, user in named.items():
+        for statement in _said(connection, f"SHOW CREATE USER {user}", user):
+            yield CREATED.sub("CREATE USER IF NOT EXISTS ", statement).replace(written, user)
+    for role in map(connection.escape, roles):
+        yield from _said(connection, f"SHOW GRANTS FOR {role}", role)
+    for written, user in named.items():
+        for statement in _said(connection, f"SHOW GRANTS FOR {user}", user):
+            yield statement.replace(written, user)
+
+
+def _said(connection: Connection, question: str, name: str) -> Iterator[str]:
+    try:
+        for (statement,) in connection.rows(question):
+            yield f"{statement};"
+    except pymysql.MySQLError as failure:
+        if failure.args[0] not in UNUSED:
+            raise
+        yield f"-- The server does not use {name}: it resolves no host names"
 
 
 def _names(connection: Connection) -> tuple[list[str], list[tuple[str, str]]]:

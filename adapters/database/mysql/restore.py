@@ -106,7 +106,7 @@ class MySQLRestoration:
             def run(database: str, script: bytes) -> None:
                 self._host.feed(client.load_command(self._tools, file, database), [script])
 
-            yield Scripts(read, run)
+            yield Scripts(read, run, lambda: connect(self._config))
 
     def _output(self, command: Command) -> bytes:
         with self._host.stream(command) as chunks:

@@ -41,7 +41,7 @@ class Connection(_Base):
             port=config.port,
             unix_socket=config.socket,
             user=config.login,
-            password=config.secret,
+            password=config.secret.encode(),  # the library would take text for Latin-1
             database=database,
             connect_timeout=config.connect_timeout,
             charset="utf8mb4",

@@ -40,10 +40,14 @@ Moves = list[tuple[str, str, str]]  # from a database, to a database, a table
 
 @dataclass(frozen=True)
 class Scripts:
-    """How the code of a database is read (with its events or without) and run in one; the dump tools do both."""
+    """How the code of a database is read (with its events or without) and run in one; the client tools do both.
+
+    ``connect`` opens a new session, for when the one in use has broken.
+    """
 
     read: Callable[[str, bool], bytes]
     run: Callable[[str, bytes], None]
+    connect: Callable[[], Connection]
 
 
 def beside(name: str, mark: str) -> str:
@@ -128,7 +132,7 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
         _set_defaults(connection, name, catalogue.defaults(connection, new))
         scripts.run(name, code)
     except BaseException as failure:
-        _undo(connection, scripts, name, old, failure, [(b, a, table) for a, b, table in [*away, *back] if moved])
+        _undo(scripts, name, old, failure, [(b, a, table) for a, b, table in [*away, *back] if moved])
         raise
     drop(connection, new)
     return "" if _try_to_drop(connection, old) else old
@@ -137,15 +141,14 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
 def _undo(connection: Connection, scripts: Scripts, name: str, old: str, failure: BaseException, moves: Moves) -> None:
     """Put the old tables and the old code back. What cannot be put back is said, and stays where it is."""
     try:
-        connection.ping(reconnect=True)
-        with translated(RestoreError):
+        with scripts.connect() as connection, translated(RestoreError):
             ((former,),) = connection.rows(f"SELECT script FROM {quoted(old)}.{quoted(UNDO)}")  # noqa: S608
             _drop_code(connection, name, CODE)
             _move(connection, sorted(moves, key=lambda move: move[0] != name))
             _set_defaults(connection, name, catalogue.defaults(connection, old))
             scripts.run(name, bytes(former))
             drop(connection, old)
-    except (DBackupError, pymysql.Error) as second:
+    except DBackupError as second:
         raise RestoreError(
             f"'{name}' could not be replaced ({failure}), and not be put back as it was ({second})",
             hint=f"its old tables are in the database '{old}', where {UNDO} holds its views, triggers, routines and "

@@ -1,0 +1,270 @@
+"""Restores into real MariaDB and MySQL servers: everything comes back, or the old database is as it was."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from core.errors import DBackupError, RestoreError, TargetExists
+from core.manifest import Contents
+from core.ports import RestoreTarget
+from tests.adapters.database_contract import put_back, taken
+from tests.adapters.test_mysql import Databases, opened
+from tests.adapters.test_postgresql import tool
+from tests.servers.mysql import Server
+
+RICH = (
+    "CREATE TABLE parents (id INT PRIMARY KEY, child INT, t VARCHAR(100), g INT AS (id * 2) STORED, "
+    "v VARCHAR(101) AS (CONCAT(t, '!')) VIRTUAL)",
+    "CREATE TABLE children (id INT PRIMARY KEY, parent INT NOT NULL, FOREIGN KEY (parent) REFERENCES parents (id))",
+    "INSERT INTO parents (id, child, t) VALUES (1, 1, 'a\\n),\\n(b'), (2, NULL, 'it''s \\\\'), (3, 1, '\U0001f600 ;\\n')",
+    "INSERT INTO children VALUES (1, 1), (2, 3)",
+    "ALTER TABLE parents ADD FOREIGN KEY (child) REFERENCES children (id)",
+    "SET sql_mode = ''",
+    "CREATE TABLE mixed (id INT AUTO_INCREMENT PRIMARY KEY, raw BLOB, bits BIT(9), at TIMESTAMP NULL, d DATE, "
+    "e ENUM('x', 'y'), n DECIMAL(20, 5), f DOUBLE, `odd ``name``` TEXT, place POINT) AUTO_INCREMENT = 500",
+    "INSERT INTO mixed (raw, bits, at, d, e, n, f, `odd ``name```, place) VALUES "
+    "(X'00FF0A5C27', b'101010101', '2026-03-29 01:30:00', '0000-00-00', 'y', -1.5, 1e-300, 'INSERT INTO `x` VALUES\\n(1)', "
+    "ST_GeomFromText('POINT(1 2)')), (NULL, NULL, NULL, '2026-02-00', NULL, NULL, NULL, NULL, NULL)",
+    "CREATE TABLE loose (id INT PRIMARY KEY, word TEXT, FULLTEXT (word)) ENGINE=MyISAM",
+    "INSERT INTO loose VALUES (0, 'zero')",
+    "CREATE TABLE parts (id INT, y INT) PARTITION BY RANGE (y) "
+    "(PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN MAXVALUE)",
+    "INSERT INTO parts VALUES (1, 5), (2, 50), (2, 50)",
+    "CREATE VIEW named AS SELECT id, t, twice(id) AS two FROM parents",
+    "CREATE VIEW above AS SELECT id, two FROM named WHERE id > 1",
+    "CREATE TRIGGER guard BEFORE INSERT ON children FOR EACH ROW BEGIN\n"
+    "INSERT INTO `parts` VALUES\n(7, 7),\n(8, 8);\nSET NEW.parent = NEW.parent; END",
+    "CREATE PROCEDURE fill() BEGIN\nINSERT INTO `parts` VALUES\n(1, 1),\n(2, 2);\nEND",
+    "CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND DO INSERT INTO ticks VALUES (1)",
+    "CREATE TABLE ticks (id INT)",
+)  # fmt: skip
+TWICE = "CREATE FUNCTION twice(n INT) RETURNS INT DETERMINISTIC RETURN n * 2"
+# The same questions to the original and to what came back.
+QUESTIONS = (
+    "SELECT * FROM parents ORDER BY id", "SELECT * FROM children ORDER BY id", "SELECT * FROM mixed ORDER BY id",
+    "SELECT * FROM loose", "SELECT * FROM parts PARTITION (b)", "SELECT * FROM named ORDER BY id", "SELECT * FROM above",
+    "SHOW CREATE TABLE parents", "SHOW CREATE TABLE children", "SHOW CREATE TABLE mixed", "SHOW CREATE TABLE parts",
+    "SHOW CREATE TRIGGER guard", "SHOW CREATE PROCEDURE fill", "SHOW CREATE FUNCTION twice", "SHOW CREATE EVENT tick",
+    "SHOW CREATE VIEW above", "SELECT @@character_set_database, @@collation_database",
+)  # fmt: skip
+
+
+@pytest.fixture
+def rich(either: Server) -> Server:
+    """A server with a database ``rich`` that has one of nearly everything, and data that is easy to mangle."""
+    either.run("SET GLOBAL event_scheduler = OFF")
+    either.run("CREATE DATABASE rich CHARACTER SET latin2 COLLATE latin2_croatian_ci")
+    either.run("ALTER DATABASE rich CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", TWICE, *RICH, database="rich")
+    return either
+
+
+def answers(server: Server, database: str) -> list[list[tuple[object, ...]]]:
+    found = [server.query(question, database) for question in QUESTIONS]
+    return [[tuple(field for index, field in enumerate(row) if index != 6) for row in rows] for rows in found]
+
+
+def code(server: Server, database: str) -> list[list[tuple[object, ...]]]:
+    """The names of all code, and the tables, of a database."""
+    places = (
+        ("TRIGGER_NAME", "TRIGGERS", "TRIGGER_SCHEMA"), ("TABLE_NAME", "VIEWS", "TABLE_SCHEMA"),
+        ("ROUTINE_NAME", "ROUTINES", "ROUTINE_SCHEMA"), ("EVENT_NAME", "EVENTS", "EVENT_SCHEMA"),
+        ("TABLE_NAME", "TABLES", "TABLE_SCHEMA"),
+    )  # fmt: skip
+    query = "SELECT {} FROM information_schema.{} WHERE {} = %s ORDER BY 1"
+    return [server.query(query.format(*place), None, database) for place in places]
+
+
+def dumped(server: Server) -> tuple[list[bytes], Contents]:
+    return taken(opened(server), "rich")
+
+
+def test_everything_comes_back(rich: Server) -> None:
+    chunks, contents = dumped(rich)
+    assert contents.rows == {
+        "children": 2, "loose": 1, "mixed": 2, "parents": 3, "parts": 3, "ticks": 0,
+    }  # fmt: skip
+    found = put_back(opened(rich), chunks, RestoreTarget("copy", expected=contents))
+    assert found.rows == contents.rows
+    assert code(rich, "copy") == code(rich, "rich")
+    assert answers(rich, "copy") == answers(rich, "rich")
+    assert rich.names() == {"rich", "copy"}
+
+
+def test_everything_replaces_everything(rich: Server) -> None:
+    chunks, contents = dumped(rich)
+    before = answers(rich, "rich"), code(rich, "rich")
+    rich.run(
+        "DROP VIEW above", "DROP TRIGGER guard", "CREATE TABLE extra (id INT)", "DROP PROCEDURE fill",
+        "CREATE PROCEDURE other() SELECT 1", "CREATE VIEW another AS SELECT 1 AS one", "DELETE FROM loose",
+        "CREATE TRIGGER added AFTER INSERT ON extra FOR EACH ROW SET @x = 1",
+        "ALTER DATABASE rich CHARACTER SET latin1", database="rich",
+    )  # fmt: skip
+    put_back(opened(rich), chunks, RestoreTarget("rich", overwrite=True, expected=contents))
+    assert (answers(rich, "rich"), code(rich, "rich")) == before
+    assert rich.names() == {"rich"}
+
+
+def test_a_dump_is_loaded_by_hand_with_the_plain_client(rich: Server) -> None:
+    chunks, _ = dumped(rich)
+    rich.run("CREATE DATABASE hand CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    client = ["mariadb", "--no-defaults", f"--socket={rich.socket}", "--user=root", "hand"]
+    subprocess.run(client, input=b"".join(chunks), check=True)
+    assert answers(rich, "hand") == answers(rich, "rich")
+    assert not b"".join(chunks).startswith(b"/*M!999999")
+
+
+def test_no_event_runs_before_the_database_is_in_its_place(rich: Server) -> None:
+    chunks, contents = dumped(rich)
+    with opened(rich).restore(RestoreTarget("copy", expected=contents)) as restoration:
+        restoration.load(iter(chunks))
+        (beside,) = rich.names() - {"rich"}
+        assert code(rich, beside)[3] == []
+        restoration.publish()
+    assert code(rich, "copy")[3] == [("tick",)]
+
+
+# --- failing while it is put in place ---
+
+FAILURES = {
+    "reading the old code": ("mariadb-dump", 2), "reading the views": ("mariadb-dump", 3), "running the new code": ("mariadb", 2),
+}  # fmt: skip
+
+
+def failing(server: Server, folder: Path, program: str, call: int) -> object:
+    """The adapter, with tools of which one fails at its n-th call after the dump or load."""
+    for name in ("mariadb-dump", "mariadb"):
+        count = f"echo x >> {folder}/{name}.calls; [ $(wc -l < {folder}/{name}.calls) = {call} ] && exit 9; "
+        script = f'[ "$1" = --version ] && exec /usr/bin/{name} --version\n{count if name == program else ""}'
+        tool(folder, name, f'{script}\nexec /usr/bin/{name} "$@"')
+    return opened(server, client_path=str(folder))
+
+
+@pytest.mark.parametrize("step", FAILURES)
+@pytest.mark.parametrize("exists", [True, False], ids=["replacing", "new"])
+def test_a_tool_that_fails_at_any_step_leaves_the_old_database_as_it_was(
+    rich: Server, tmp_path: Path, step: str, exists: bool
+) -> None:
+    if not exists and step == "reading the views":
+        step = "reading the old code"
+    chunks, contents = dumped(rich)
+    target = "rich" if exists else "copy"
+    before = answers(rich, "rich"), code(rich, "rich")
+    adapter = failing(rich, tmp_path, *FAILURES[step])
+    with pytest.raises(DBackupError, match="exited with 9"):
+        put_back(adapter, chunks, RestoreTarget(target, overwrite=exists, expected=contents))  # type: ignore[arg-type]
+    assert (answers(rich, "rich"), code(rich, "rich")) == before
+    assert rich.names() == {"rich"}
+
+
+def test_a_session_that_is_lost_in_the_middle_leaves_the_old_database_as_it_was(rich: Server, tmp_path: Path) -> None:
+    chunks, contents = dumped(rich)
+    before = answers(rich, "rich"), code(rich, "rich")
+    kill = (
+        f"echo x >> {tmp_path}/calls; [ $(wc -l < {tmp_path}/calls) = 2 ] && /usr/bin/mariadb --no-defaults -uroot "
+        f"-S {rich.socket} -N -e \"SELECT CONCAT('KILL ', ID, ';') FROM information_schema.PROCESSLIST WHERE "
+        f"USER = 'dbackup_admin'\" | /usr/bin/mariadb --no-defaults -uroot -S {rich.socket} && exit 9"
+    )
+    tool(tmp_path, "mariadb-dump", 'exec /usr/bin/mariadb-dump "$@"')
+    tool(tmp_path, "mariadb", f'{kill}\nexec /usr/bin/mariadb "$@"')
+    adapter = opened(rich, client_path=str(tmp_path))
+    with pytest.raises(DBackupError):
+        put_back(adapter, chunks, RestoreTarget("rich", overwrite=True, expected=contents))
+    assert (answers(rich, "rich"), code(rich, "rich")) == before
+    assert rich.names() == {"rich"}
+
+
+def test_a_table_that_cannot_be_moved_leaves_the_old_database_as_it_was(rich: Server) -> None:
+    chunks, contents = dumped(rich)
+    before = answers(rich, "rich"), code(rich, "rich")
+    with opened(rich).restore(RestoreTarget("rich", overwrite=True, expected=contents)) as restoration:
+        restoration.load(iter(chunks))
+        (beside,) = rich.names() - {"rich"}
+        rich.run("CREATE TABLE gone (id INT) ENGINE=MyISAM", database=beside)
+        data = rich.query("SELECT @@datadir")[0][0]
+        Path(data, beside, "gone.MYI").unlink()
+        Path(data, beside, "gone.MYD").unlink()
+        with pytest.raises(RestoreError):
+            restoration.publish()
+    assert (answers(rich, "rich"), code(rich, "rich")) == before
+
+
+def test_a_name_taken_meanwhile_is_not_overwritten(rich: Server) -> None:
+    chunks, contents = dumped(rich)
+    with (
+        pytest.raises(TargetExists),
+        opened(rich).restore(RestoreTarget("copy", expected=contents)) as restoration,
+    ):
+        restoration.load(iter(chunks))
+        Databases(rich).create("copy", 2)
+        restoration.publish()
+    assert len(Databases(rich).rows("copy")) == 2
+    assert rich.names() == {"rich", "copy"}
+
+
+# --- who may, and whose it is ---
+
+
+def test_foreign_keys_of_other_databases_are_named_before_anything_begins(rich: Server) -> None:
+    rich.run("CREATE DATABASE other", "CREATE TABLE other.far (id INT, FOREIGN KEY (id) REFERENCES rich.parents (id))")
+    with pytest.raises(RestoreError, match="foreign keys of other databases refer to 'rich': other"):
+        opened(rich).check_restore(RestoreTarget("rich", overwrite=True))
+
+
+def test_missing_definers_are_named_before_anything_begins(rich: Server) -> None:
+    rich.run("CREATE USER author", "CREATE DEFINER = author PROCEDURE rich.written() SELECT 1")
+    chunks, contents = dumped(rich)
+    rich.run("DROP USER author")
+    with pytest.raises(RestoreError, match=r"lacks users who defined .*: author@%$") as failure:
+        opened(rich).check_restore(RestoreTarget("copy", expected=contents))
+    assert "--no-owner" in failure.value.hint
+    put_back(opened(rich), chunks, RestoreTarget("copy", owner=False, expected=contents))
+    query = "SELECT DISTINCT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'copy'"
+    assert rich.query(query) == [("dbackup_admin@%",)]
+
+
+def test_who_may_not_create_databases_is_told_so(either: Server) -> None:
+    either.run("CREATE USER clerk IDENTIFIED BY 'clerk'", "GRANT SELECT ON *.* TO clerk")
+    with pytest.raises(RestoreError, match="the user 'clerk' may not create databases"):
+        opened(either, user="clerk", password="clerk").check_restore(RestoreTarget("copy"))
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "nul\0", "space ", "\U0001f600", "mysql", "Information_Schema"])
+def test_a_name_the_server_would_refuse_is_refused(mariadb: Server, name: str) -> None:
+    with pytest.raises(RestoreError, match="cannot have a database named"):
+        opened(mariadb).check_restore(RestoreTarget(name))
+
+
+def test_the_longest_name_is_restored_and_replaced(rich: Server) -> None:
+    chunks, contents = dumped(rich)
+    for overwrite in (False, True):
+        put_back(opened(rich), chunks, RestoreTarget("x" * 64, overwrite=overwrite, expected=contents))
+    assert answers(rich, "x" * 64) == answers(rich, "rich")
+
+
+# --- what a dump could do to the machine ---
+
+
+def test_commands_of_the_client_in_a_dump_are_not_run(either: Server, tmp_path: Path) -> None:
+    Databases(either).create("shop", 3)
+    chunks, _ = taken(opened(either), "shop")
+    mark = tmp_path / "mark"
+    head, rest = b"".join(chunks).split(b"\n\n", 1)
+    evil = head + f"\n\n\\! touch {mark}\nsystem touch {mark}\n".encode() + rest
+    restoration = opened(either).restore(RestoreTarget("copy"))
+    with pytest.raises(RestoreError), restoration:
+        restoration.load(iter([evil]))
+    assert not mark.exists()
+    assert either.names() == {"shop"}
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_a_dump_may_come_in_pieces_of_any_size(either: Server, size: int) -> None:
+    Databases(either).create("shop", 50)
+    whole = b"".join(taken(opened(either), "shop")[0])
+    pieces: Sequence[bytes] = [whole[start : start + size] for start in range(0, len(whole), size)]
+    put_back(opened(either), pieces, RestoreTarget("copy"))
+    assert Databases(either).rows("copy") == Databases(either).rows("shop")
