@@ -22,14 +22,6 @@ SELECT TABLE_SCHEMA, CAST(SUM(DATA_LENGTH + INDEX_LENGTH) AS UNSIGNED),
 FROM information_schema.TABLES GROUP BY TABLE_SCHEMA
 """
 USERS = "SELECT CONCAT(User, '@', Host) FROM mysql.user"
-MAY_READ_USERS = """
-SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'SELECT'
-UNION SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE TABLE_SCHEMA = 'mysql' AND PRIVILEGE_TYPE = 'SELECT'
-"""
-GRANTED = """
-SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES
-UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES WHERE %s LIKE TABLE_SCHEMA
-"""
 
 
 class MySQL:
@@ -139,7 +131,7 @@ def _check_name(label: str, name: str) -> None:
 def _check_right(connection: Connection, user: str, name: str) -> None:
     if catalogue.has_role(connection):
         return  # what a role may is not in these tables: the server decides
-    if ("CREATE",) not in connection.rows(GRANTED, name):
+    if "CREATE" not in catalogue.privileges(connection, name):
         raise RestoreError(
             f"the user '{user}' may not create databases",
             hint=f"GRANT ALL PRIVILEGES ON *.* to it, or at least on {quoted('NAME%')}.* for the names to be restored",
@@ -147,7 +139,7 @@ def _check_right(connection: Connection, user: str, name: str) -> None:
 
 
 def _check_definers(connection: Connection, target: RestoreTarget) -> None:
-    if not target.owner or target.expected is None or not connection.rows(MAY_READ_USERS):
+    if not target.owner or target.expected is None or "SELECT" not in catalogue.privileges(connection, "mysql"):
         return
     users = {str(user) for (user,) in connection.rows(USERS)}
     missing = sorted(set(target.expected.roles) - users)

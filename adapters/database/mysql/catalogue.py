@@ -26,8 +26,16 @@ DEFAULTS = """
 SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s
 """
 PRIVILEGES = """
-SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES
-UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES WHERE %s LIKE TABLE_SCHEMA
+SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = %s
+UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE = %s AND %s LIKE TABLE_SCHEMA
+"""
+PROC = """
+SELECT 1 FROM information_schema.TABLE_PRIVILEGES
+WHERE GRANTEE = %s AND TABLE_SCHEMA = 'mysql' AND TABLE_NAME = 'proc' AND PRIVILEGE_TYPE = 'SELECT'
+"""
+GENERATED = """
+SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND GENERATION_EXPRESSION <> '' ORDER BY TABLE_NAME
 """
 NEEDED = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
 SHOWN = 10  # names in one note
@@ -89,13 +97,33 @@ def left_out(found: Iterable[Relation], options: DumpOptions) -> list[str]:
     return [n for n in names if (options.tables and n not in options.tables) or n in options.exclude_tables]
 
 
+def privileges(connection: Connection, database: str) -> set[str]:
+    """What the user may do in a database of this name, by grants on it or on everything."""
+    grantee = _grantee(connection)
+    return {str(name) for (name,) in connection.rows(PRIVILEGES, grantee, grantee, database)}
+
+
+def require_dumpable(connection: Connection, kept: Iterable[Relation], database: str) -> None:
+    """Raise DumpError for a table of MySQL's that MariaDB's tool dumps in a form that MySQL does not take back.
+
+    It writes the values of generated columns. MariaDB computes them anew, MySQL refuses them.
+    """
+    if connection.is_mariadb:
+        return
+    names = {str(name) for (name,) in connection.rows(GENERATED, database)} & {one.name for one in kept}
+    if names:
+        raise DumpError(
+            f"tables with generated columns cannot be dumped from MySQL: {', '.join(sorted(names)[:SHOWN])}",
+            hint="MySQL would refuse to load them again; leave them out with the job's exclude_tables",
+        )
+
+
 def require_sight(connection: Connection, database: str) -> Iterator[str]:
     """Give a note for what may be hidden from the user. Raises DumpError where something surely may be.
 
     The server does not refuse to show what a user may not see: it leaves it out, and so would the dump.
     """
-    granted = {str(name) for (name,) in connection.rows(PRIVILEGES, database)}
-    missing = [name for name in NEEDED if name not in granted]
+    missing = [name for name in NEEDED if name not in privileges(connection, database)]
     if missing and has_role(connection):
         yield ROLE
     elif missing:
@@ -144,8 +172,13 @@ def has_role(connection: Connection) -> bool:
 
 
 def _sees_routines(connection: Connection) -> bool:
-    privileges = "SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES"
-    if {str(name) for (name,) in connection.rows(privileges)} & {"SELECT", "SHOW_ROUTINE"}:
+    if privileges(connection, "mysql") & {"SELECT", "SHOW_ROUTINE"}:
         return True
-    own = "SELECT 1 FROM information_schema.TABLE_PRIVILEGES WHERE TABLE_SCHEMA = 'mysql' AND TABLE_NAME = 'proc'"
-    return bool(connection.rows(f"{own} AND PRIVILEGE_TYPE = 'SELECT'"))
+    return bool(connection.rows(PROC, _grantee(connection)))
+
+
+def _grantee(connection: Connection) -> str:
+    """The user as the tables of privileges name it: who may read them all sees those of others, too."""
+    ((account,),) = connection.rows("SELECT CURRENT_USER()")
+    user, _, host = str(account).rpartition("@")
+    return f"'{user}'@'{host}'"

@@ -72,6 +72,7 @@ class MySQLDump:
         left_out = catalogue.left_out(found, self._options)
         sight = list(catalogue.require_sight(connection, self._database))
         kept = [relation for relation in found if relation.name not in left_out]
+        catalogue.require_dumpable(connection, kept, self._database)
         self._notes = (*([catalogue.PARTIAL] if left_out else []), *sight, *catalogue.notes(kept))
         self._definers = catalogue.definers(connection, self._database)
         names = (name.encode() for name in catalogue.defaults(connection, self._database))

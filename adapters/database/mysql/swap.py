@@ -138,7 +138,7 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
     return "" if _try_to_drop(connection, old) else old
 
 
-def _undo(connection: Connection, scripts: Scripts, name: str, old: str, failure: BaseException, moves: Moves) -> None:
+def _undo(scripts: Scripts, name: str, old: str, failure: BaseException, moves: Moves) -> None:
     """Put the old tables and the old code back. What cannot be put back is said, and stays where it is."""
     try:
         with scripts.connect() as connection, translated(RestoreError):
