@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -152,9 +153,40 @@ def test_any_password_reaches_the_tools(either: Server, password: str) -> None:
 
 
 def test_a_server_without_tls_is_refused_when_tls_is_required(mariadb: Server) -> None:
-    for mode in ("REQUIRED", "verify-ca", "VERIFY_IDENTITY"):
+    for query in ("ssl-mode=REQUIRED", f"ssl-mode=verify-ca&ssl-ca={ssl.get_default_verify_paths().openssl_cafile}"):
         with pytest.raises(ConnectionError, match=r"SSL|TLS"):
-            MariaDB.from_url(mariadb.url() + f"?ssl-mode={mode}").probe()
+            MariaDB.from_url(mariadb.url() + f"?{query}").probe()
+
+
+@pytest.fixture
+def certain(mysql: Server) -> tuple[Server, str]:
+    """A server with a user who may log in by TLS only, and the file of its certificate authority."""
+    Databases(mysql).create("shop", 3)
+    mysql.run("CREATE USER clerk IDENTIFIED BY 'clerk' REQUIRE SSL", "GRANT ALL ON *.* TO clerk")
+    return mysql, f"{mysql.query('SELECT @@datadir')[0][0]}ca.pem"
+
+
+def test_dumps_and_restores_go_through_tls(certain: tuple[Server, str]) -> None:
+    server, authority = certain
+    for query in ("", "?ssl-mode=required", f"?ssl-mode=VERIFY_CA&ssl-ca={authority}"):
+        adapter = MySQL.from_url(server.url("shop", "clerk", "clerk") + query)
+        chunks, contents = taken(adapter, "shop")
+        put_back(adapter, chunks, RestoreTarget("copy", overwrite=bool(query), expected=contents))
+    assert len(Databases(server).rows("copy")) == 3
+
+
+@pytest.mark.parametrize("query", ["ssl-mode=verify-identity&ssl-ca={authority}", "ssl-mode=verify-ca&ssl-ca={other}"])
+def test_a_certificate_that_does_not_hold_is_refused(certain: tuple[Server, str], query: str) -> None:
+    server, authority = certain
+    other = authority.replace("ca.pem", "client-cert.pem")
+    options = query.format(authority=authority, other=other)
+    with pytest.raises(ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        MySQL.from_url(f"{server.url('shop', 'clerk', 'clerk')}?{options}").probe()
+
+
+def test_verifying_without_an_authority_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="verify-ca needs ssl-ca"):
+        MySQL.from_url("mysql://u:p@host/shop?ssl-mode=verify-ca")
 
 
 @pytest.mark.parametrize("query", ["ssl-mode=maybe", "nonsense=1", "port=0"])
@@ -387,7 +419,7 @@ def test_globals_bring_users_and_grants_back(either: Server) -> None:
     assert "mysql.sys" not in script
     assert "mariadb.sys" not in script
     assert opened(either, user="clerk", password="two").databases()[0].name == "shop"
-    assert "GRANT EVENT" in str(either.query("SHOW GRANTS FOR 'o''dd'@'10.0.0.%%'"))
+    assert "GRANT EVENT" in str(either.query("SHOW GRANTS FOR 'o''dd'@'10.0.0.%'"))
 
 
 def test_globals_bring_roles_back(mariadb: Server) -> None:

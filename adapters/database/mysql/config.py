@@ -10,7 +10,7 @@ import getpass
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from core.errors import ConfigurationError
 
@@ -46,6 +46,13 @@ class MySQLConfig(BaseModel):
     def _as_the_server_s_own_tools_write_it(cls, mode: Any) -> Any:
         return mode.lower().replace("_", "-") if isinstance(mode, str) else mode
 
+    @model_validator(mode="after")
+    def _names_whom_to_trust(self) -> Self:
+        # The tools verify nothing without it, whatever our own sessions do.
+        if self.ssl_mode.startswith("verify") and not self.ssl_ca:
+            raise ValueError(f"{self.ssl_mode} needs ssl-ca, the file of the certificate authority")
+        return self
+
     @classmethod
     def from_url(cls, url: str) -> Self:
         """Read ``mysql://…``. Raises ConfigurationError, which never repeats any part that may be secret."""
@@ -80,7 +87,7 @@ class MySQLConfig(BaseModel):
             return cls(**facts)
         except ValidationError as failure:
             problem = failure.errors(include_input=False, include_url=False)[0]
-            name = ".".join(str(part) for part in problem["loc"]).replace("_", "-")
+            name = ".".join(str(part) for part in problem["loc"] or ("ssl-mode",)).replace("_", "-")
             known = ", ".join(sorted(cls.model_fields)).replace("_", "-")
             raise ConfigurationError(
                 f"the option '{name}' of a {cls.label} URL cannot be used: {problem['msg']}",

@@ -1,0 +1,63 @@
+"""The text of a dump, whatever stands in it and however it is cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.database.mysql.script import HEADER, Inspection, Loading, Parts
+from core.errors import DumpError
+
+BEGIN = b"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n\n"
+CODE = b"DELIMITER ;;\nCREATE DEFINER=`a`@`b` PROCEDURE `p`()\nINSERT INTO `t` VALUES\n(1),\n(2);;\nDELIMITER ;\n"
+EVENTS = b"-- Dumping events for database 's'\nDELIMITER ;;\n/*!50106 CREATE*/ EVENT ;;\nDELIMITER ;\n"
+ROUTINES = b"-- Dumping routines for database 's'\n"
+END = b"\n-- Dump completed on 2026-11-24 17:39:16\n"
+DUMP = (
+    BEGIN + b"CREATE TABLE `t` (\n);\nINSERT INTO `t` VALUES\n(1,'a\\n);\\n(b'),\n(2,'DELIMITER ;;');\n"
+    b"INSERT INTO `t` (`a``b`) VALUES\n(3,'INSERT INTO `u` VALUES');\n" + CODE +
+    b"CREATE TABLE `o``d` (\n);\nCREATE TABLE `u` (\n);\nINSERT INTO `o``d` VALUES\n(1);\n" + EVENTS + ROUTINES + END
+)  # fmt: skip
+SIZES = [1, 2, 3, 5, 17, 64, 10_000]
+
+
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rows_are_counted_however_the_dump_is_cut(size: int) -> None:
+    inspection = Inspection(HEADER % (b"utf8mb4", b"utf8mb4_bin"))
+    passed = b"".join(bytes(chunk) for chunk in inspection(cut(DUMP, size)))
+    assert inspection.rows() == {"o`d": 1, "t": 3, "u": 0}
+    assert passed == HEADER % (b"utf8mb4", b"utf8mb4_bin") + DUMP.partition(b"\n")[2]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_parts_are_the_dump(size: int) -> None:
+    assert b"".join(part.data for part in Parts().of(cut(DUMP, size))) == DUMP
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keep", [0, 40, len(DUMP) // 2, len(DUMP) - 1])
+def test_an_end_that_is_missing_is_noticed(size: int, keep: int) -> None:
+    with pytest.raises(DumpError, match="before its last line"):
+        list(Inspection(b"")(cut(DUMP[:keep], size)))
+    loading = Loading(owner=True)
+    list(loading(cut(DUMP[:keep], size)))
+    assert not loading.is_complete
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_events_are_held_back_and_the_rest_is_loaded(size: int) -> None:
+    loading = Loading(owner=True)
+    assert b"".join(bytes(chunk) for chunk in loading(cut(DUMP, size))) == DUMP.replace(EVENTS, b"")
+    assert loading.events == EVENTS
+    assert loading.is_complete
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_definers_go_where_no_owner_is_wanted_and_nowhere_else(size: int) -> None:
+    dump = DUMP.replace(b"'a\\n", b"'CREATE DEFINER=`x`@`y` ")
+    loaded = b"".join(bytes(chunk) for chunk in Loading(owner=False)(cut(dump, size)))
+    assert b"CREATE PROCEDURE `p`()" in loaded
+    assert b"'CREATE DEFINER=`x`@`y` " in loaded
