@@ -120,10 +120,9 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
     settings = catalogue.defaults(connection, name)
     away = [(name, old, table) for table in _tables(connection, name)]
     back = [(new, name, table) for table in _tables(connection, new)]
-    create(connection, old, settings)
+    _record(connection, old, settings, former)
     moved = False
     try:
-        _record(connection, old, former)
         _drop_code(connection, new, ["TRIGGER"])
         _drop_code(connection, name, ["TRIGGER"])
         _move(connection, [*away, *back])
@@ -156,10 +155,16 @@ def _undo(scripts: Scripts, name: str, old: str, failure: BaseException, moves: 
         ) from None
 
 
-def _record(connection: Connection, old: str, script: bytes) -> None:
+def _record(connection: Connection, old: str, settings: tuple[str, str], script: bytes) -> None:
+    """Make the database for the old tables, with the old code in it: all of it, or nothing is left."""
     where = f"{quoted(old)}.{quoted(UNDO)}"
-    connection.rows(f"CREATE TABLE {where} (script LONGBLOB NOT NULL)")
-    connection.rows(f"INSERT INTO {where} VALUES (%s)", script)  # noqa: S608
+    create(connection, old, settings)
+    try:
+        connection.rows(f"CREATE TABLE {where} (script LONGBLOB NOT NULL)")
+        connection.rows(f"INSERT INTO {where} VALUES (%s)", script)  # noqa: S608
+    except BaseException:
+        drop(connection, old)
+        raise
 
 
 def _move(connection: Connection, moves: Moves) -> None:
