@@ -27,6 +27,7 @@ SYSTEM = {"information_schema", "performance_schema", "mysql", "sys"}
 SETTINGS = (
     "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0",
     "--innodb-buffer-pool-size=64M", "--character-set-server=utf8mb4", "--event-scheduler=ON",
+    "--innodb-doublewrite=0", "--innodb-fast-shutdown=2", "--performance-schema=OFF",
 )  # fmt: skip
 
 
