@@ -113,7 +113,7 @@ class RestoreTarget:
     database: str
     overwrite: bool = False
     owner: bool = True  # False: objects belong to whoever restores, grants are left out
-    dumped_by: str = ""  # the tool of the manifest, for example "pg_dump 15.20"
+    dumped_by: str = ""  # the dump tool, as in the manifest, for example "pg_dump 15.20"
     expected: Contents | None = None
 
 

@@ -6,4 +6,4 @@ from adapters.database.postgresql import PostgreSQL
 from adapters.database.sqlite import SQLite
 from adapters.table import index
 
-ENGINES = index("engine", PostgreSQL, MySQL, MariaDB, SQLite, MongoDB)
+ENGINES = index("engine", PostgreSQL, MySQL, MariaDB, MongoDB, SQLite)
