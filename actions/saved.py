@@ -10,7 +10,7 @@ from blocks.addresses import channel_of, engine_of, open_channel, open_source, o
 from core.errors import ConfigurationError, DBackupError
 from core.jobs import Address
 from core.permissions import Permission
-from core.ports import DatabaseInfo, ServerInfo
+from core.ports import DatabaseInfo, Markable, ServerInfo
 from services import notifications
 
 if TYPE_CHECKING:
@@ -42,12 +42,18 @@ def add_source(who: Identity, name: str, url: str) -> None:
 
 @action(Permission.STORAGES_WRITE)
 def add_storage(who: Identity, name: str, url: str) -> None:
-    """Save a storage under a name. Raises ConfigurationError for a bad URL or a name that is taken."""
+    """Save a storage under a name, after making its place where that is possible.
+
+    Raises ConfigurationError for a bad URL or a name that is taken, StorageError when the place cannot be made.
+    """
     from blocks.saved import Kind, save
     from blocks.storages import STORAGES
 
     adapter = storage_of(url)
-    save(Kind.STORAGE, name, STORAGES[adapter.kind].of(adapter.config_type.from_url(url)))
+    block = STORAGES[adapter.kind].of(adapter.config_type.from_url(url))
+    if isinstance(place := block.open(), Markable):
+        place.mark()
+    save(Kind.STORAGE, name, block)
 
 
 @action(Permission.NOTIFICATIONS_WRITE)

@@ -21,10 +21,17 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_SYNC_OF_FOLDERS = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 
 
+class NotMarked(OSError):
+    """The root is missing or lacks its mark. No FileNotFoundError: nothing in it may be taken for deleted."""
+
+
 @contextmanager
-def folder(root: Path, parts: Sequence[str] = (), *, create: bool = False) -> Iterator[int]:
-    """A descriptor of the folder ``parts`` below the root; missing folders are made durably if asked."""
-    descriptor = _open_root(root, create)
+def folder(root: Path, parts: Sequence[str] = (), *, create: bool = False, mark: str | None = None) -> Iterator[int]:
+    """A descriptor of the folder ``parts`` below the root; missing folders are made durably if asked.
+
+    With ``mark`` the root is never made, and NotMarked is raised unless it holds a file of this name.
+    """
+    descriptor = _open_root(root, create) if mark is None else _open_marked(root, mark)
     try:
         for part in parts:
             parent, descriptor = descriptor, _enter(descriptor, part, create)
@@ -32,6 +39,21 @@ def folder(root: Path, parts: Sequence[str] = (), *, create: bool = False) -> It
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open_marked(root: Path, mark: str) -> int:
+    """Open the root and look for the mark in what was opened, whatever is mounted there a moment later."""
+    try:
+        descriptor = os.open(root, _FOLDER)
+    except FileNotFoundError as error:
+        raise NotMarked(*error.args) from None
+    try:
+        if exists(descriptor, mark):
+            return descriptor
+        raise NotMarked(errno.ENODEV, "its mark is missing", mark)
+    except OSError:
+        os.close(descriptor)
+        raise
 
 
 def _open_root(root: Path, create: bool) -> int:

@@ -23,13 +23,14 @@ class StorageBlock(AdapterBlock):
 
 
 class LocalStorage(StorageBlock):
-    """A folder on the machine that runs the backup."""
+    """A folder on the machine that runs the backup; once saved, it must be the one that was marked."""
 
     _block_type_name = "dbackup local folder"
     _block_type_slug = "dbackup-local"
     adapter = Local
 
     path: Path
+    marked: bool = True
 
 
 class SFTPStorage(StorageBlock):

@@ -219,6 +219,14 @@ class StorageAdapter(Protocol):
 
 
 @runtime_checkable
+class Markable(Protocol):
+    """A storage whose place may be missing without a sign, as a mount point without its disk."""
+
+    def mark(self) -> None:
+        """Make the place and mark it, once; a saved storage is used only where its mark is. Raises StorageError."""
+
+
+@runtime_checkable
 class AdoptsFiles(Protocol):
     """A storage on a local file system, which can publish a finished file without copying it."""
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.folders import free_space
+from adapters.folders import NotMarked, free_space
+from adapters.storage.keys import MARK
 from core.errors import ObjectExists, ObjectNotFound, StorageError, StorageFull
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -31,6 +32,8 @@ def translated(root: Path, key: str, written: int = 0) -> Iterator[None]:
 
 
 def _storage_error(error: OSError, root: Path, key: str, written: int) -> StorageError:
+    if isinstance(error, NotMarked):
+        return _not_marked(root)
     if isinstance(error, FileExistsError):
         return ObjectExists(f"{key!r} is already stored in {root}", hint="nothing is ever overwritten")
     if isinstance(error, FileNotFoundError):
@@ -39,6 +42,14 @@ def _storage_error(error: OSError, root: Path, key: str, written: int) -> Storag
         return _full(root, key, written)
     return StorageError(
         f"{key!r} in {root}: {error.strerror}", hint=_advice(error, root), permanent=error.errno not in _PASSING
+    )
+
+
+def _not_marked(root: Path) -> StorageError:
+    lack = f"does not hold the file {MARK}, put there when it was saved" if root.is_dir() else "does not exist"
+    return StorageError(
+        f"the folder {root} {lack}",
+        hint="is its disk mounted? If this is a new disk, remove the storage and add it again",
     )
 
 

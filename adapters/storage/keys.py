@@ -1,7 +1,7 @@
 """What a key may look like, whatever the storage.
 
 A key is relative and its parts are separated by ``/``. No part is empty, ``.`` or ``..``, so a key never leaves
-the storage's root; the first part is not the hidden folder of unfinished uploads.
+the storage's root; the first part is neither the hidden folder of unfinished uploads nor a storage's mark.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from core.errors import StorageError
 
 INCOMING = ".incoming"  # unfinished objects lie here, below the root; never listed, never read through a key
+MARK = ".dbackup"  # a file in the root of a saved storage, by which the right disk is known; hidden likewise
+HIDDEN = (INCOMING, MARK)
 
 
 def parts_of(key: str) -> tuple[str, ...]:
     """The parts of a valid key. Raises StorageError for every other string."""
     parts = tuple(key.split("/"))
-    if not is_storable(key) or parts[0] == INCOMING or any(part in ("", ".", "..") for part in parts):
+    if not is_storable(key) or parts[0] in HIDDEN or any(part in ("", ".", "..") for part in parts):
         raise StorageError(
             f"{key!r} is not a key",
             hint="keys are relative, without empty parts, '.', '..' or control bytes that no storage can hold",

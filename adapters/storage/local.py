@@ -3,6 +3,9 @@
 An object is written under a hidden name in ``.incoming`` below the root, made durable, then linked into its place:
 it is there whole or not at all, and a name that is taken stays as it is. Files in ``.incoming`` that nobody has
 written to for a day belong to nobody. A symbolic link below the root is neither an object nor a way in.
+
+A folder may be the mount point of a disk that is not mounted. So a storage that is ``marked`` is never made by its
+use: its root must hold the file that :meth:`Local.mark` has put there, or nothing is read or written.
 """
 
 from __future__ import annotations
@@ -22,20 +25,25 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from adapters import folders
 from adapters.file_urls import path_of
 from adapters.storage.disk_errors import translated
-from adapters.storage.keys import INCOMING, is_storable, parts_of
+from adapters.storage.keys import HIDDEN, INCOMING, MARK, is_storable, parts_of
 from core.errors import ObjectNotFound, StorageError
 from core.ports import StoredObject
 from core.streams import CHUNK_SIZE, Chunk, Chunks
 
 PUBLISH_ATTEMPTS = 5
+_MARK_TEXT = b"A destination of dbackup. Without this file it is taken for a mount point whose disk is missing.\n"
 
 
 class LocalConfig(BaseModel):
-    """Where the objects lie. A relative path is made absolute when the configuration is made."""
+    """Where the objects lie. A relative path is made absolute when the configuration is made.
+
+    ``marked``: only a folder that holds the mark is used; otherwise it is made when it is missing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
+    marked: bool = False
 
     @field_validator("path")
     @classmethod
@@ -58,10 +66,22 @@ class Local:
 
     def __init__(self, config: LocalConfig) -> None:
         self._root = config.path
+        self._mark = MARK if config.marked else None
 
     def describe(self) -> str:
         """The folder's path."""
         return str(self._root)
+
+    def mark(self) -> None:
+        """Make the folder when it is missing, and put the mark into it. Raises StorageError."""
+        with self._guarded(MARK), folders.folder(self._root, create=True) as root, suppress(FileExistsError):
+            descriptor = folders.new_file(root, MARK)
+            try:
+                folders.write_all(descriptor, _MARK_TEXT)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            folders.sync_folder(root)
 
     def identity(self) -> str:
         """The root's own number on its device, whatever path, link or mount leads there. Raises StorageError."""
@@ -162,7 +182,7 @@ class Local:
     def _refuse_taken(self, key: str) -> None:
         """Raise ObjectExists before a byte moves; the link that publishes is what decides."""
         *above, leaf = parts_of(key)
-        with self._guarded(key), suppress(FileNotFoundError), folders.folder(self._root, above) as folder:
+        with self._guarded(key), suppress(FileNotFoundError), self._opened(above) as folder:
             if folders.exists(folder, leaf):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), key)
 
@@ -200,7 +220,7 @@ class Local:
         """Link a durable file into its folder, and make the folder durable. Raises OSError."""
         *above, leaf = parts_of(key)
         for attempt in range(PUBLISH_ATTEMPTS):
-            with folders.folder(self._root, above, create=True) as folder:
+            with self._opened(above, create=True) as folder:
                 try:
                     link(folder, leaf)
                 except FileNotFoundError:  # a delete nearby pruned the folder that was just made or found
@@ -224,9 +244,9 @@ class Local:
         """The sorted names and status of what a folder holds; folders have a slash behind."""
         found: dict[str, os.stat_result] = {}
         try:
-            with folders.folder(self._root, parts) as folder, os.scandir(folder) as entries:
+            with self._opened(parts) as folder, os.scandir(folder) as entries:
                 for entry in entries:
-                    if is_storable(entry.name) and (parts or entry.name != INCOMING):
+                    if is_storable(entry.name) and (parts or entry.name not in HIDDEN):
                         with suppress(FileNotFoundError):  # deleted since its name was read
                             status = entry.stat(follow_symlinks=False)
                             found[entry.name + "/" * stat.S_ISDIR(status.st_mode)] = status
@@ -240,7 +260,7 @@ class Local:
         with suppress(OSError):  # not empty, or not ours to remove: the object is gone all the same
             while parts:
                 *parts, name = parts
-                with folders.folder(self._root, parts) as parent:
+                with self._opened(parts) as parent:
                     os.rmdir(name, dir_fd=parent)
                     folders.sync_folder(parent)
 
@@ -253,8 +273,11 @@ class Local:
         """The folder, where only what opening it raises is translated, not what its user raises."""
         with ExitStack() as opened:
             with self._guarded(key):
-                descriptor = opened.enter_context(folders.folder(self._root, parts, create=create))
+                descriptor = opened.enter_context(self._opened(parts, create=create))
             yield descriptor
+
+    def _opened(self, parts: Sequence[str], *, create: bool = False) -> AbstractContextManager[int]:
+        return folders.folder(self._root, parts, create=create, mark=self._mark)
 
     def _guarded(self, key: str, written: int = 0) -> AbstractContextManager[None]:
         return translated(self._root, key, written)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from adapters.storage import STORAGES
+from adapters.storage.keys import MARK
 from adapters.storage.local import Local, LocalConfig
 from core.errors import ConfigurationError, ObjectExists, ObjectNotFound, StorageError, StorageFull
 from core.ports import AdoptsFiles
@@ -392,3 +393,68 @@ def test_adopting_overwrites_nothing(storage: Local) -> None:
     with pytest.raises(ObjectExists):
         storage.adopt("a", finished)
     assert content(storage, "a") == b"first"
+
+
+# --- a disk that is not mounted ---
+
+
+@pytest.fixture
+def marked(root: Path) -> Local:
+    """A saved storage, as it is opened after it was marked."""
+    storage = Local(LocalConfig(path=root, marked=True))
+    storage.mark()
+    return storage
+
+
+class TestMarkedLocal(StorageContract):
+    """The whole contract on a saved storage."""
+
+    @pytest.fixture
+    def storage(self, marked: Local) -> Local:
+        return marked
+
+
+def test_the_mark_is_neither_listed_nor_reached_through_a_key(marked: Local) -> None:
+    assert keys(marked) == []
+    with pytest.raises(StorageError, match="is not a key"):
+        marked.delete(MARK)
+
+
+def test_marking_again_changes_nothing(marked: Local, root: Path) -> None:
+    before = (root / MARK).stat()
+    marked.mark()
+    assert (root / MARK).stat() == before
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty mount point"])
+def test_a_saved_storage_whose_disk_is_missing_is_neither_made_nor_empty(marked: Local, root: Path, left: str) -> None:
+    marked.put("a/b", [b"x"])
+    root.rename(root.with_name("unmounted"))
+    if left != "nothing":
+        root.mkdir()
+    for use in (
+        lambda: marked.put("a/c", [b"x"]),
+        lambda: list(marked.list()),
+        lambda: list(marked.get("a/b")),
+        lambda: marked.delete("a/b"),
+        marked.check,
+        marked.staging,
+        marked.identity,
+    ):
+        with pytest.raises(StorageError) as refusal:
+            use()
+        assert "is its disk mounted?" in refusal.value.hint
+    assert left_in(root) == []
+    assert root.exists() is (left != "nothing")
+
+
+def test_a_disk_that_goes_in_the_midst_of_an_upload_is_not_replaced_by_a_folder(marked: Local, root: Path) -> None:
+    def unmount() -> Iterator[bytes]:
+        yield b"first"
+        root.rename(root.with_name("unmounted"))
+        root.mkdir()
+        yield b"last"
+
+    with pytest.raises(StorageError, match="does not hold the file"):
+        marked.put("a/b", unmount())
+    assert left_in(root) == []

@@ -77,7 +77,7 @@ def test_the_catalog_is_rebuilt_from_the_destinations(dbackup: Dbackup, scene: S
     shutil.copytree(scene.folder, copy)
     assert dbackup.succeeds("catalog", "rebuild", "--at", copy) == {"copies": 1, "problems": []}
     assert known(dbackup)[scene.backup_id] == {scene.storage, str(copy)}
-    for job in copy.iterdir():
+    for job in copy.glob("[!.]*"):
         shutil.rmtree(job)
     assert dbackup.succeeds("catalog", "rebuild", "--at", copy) == {"copies": 0, "problems": []}
     assert known(dbackup)[scene.backup_id] == {scene.storage}
@@ -172,3 +172,16 @@ def test_without_a_terminal_a_success_says_nothing_on_standard_error(
     answer = dbackup.apart("backup", shop, "--to", tmp_path / "b")
     assert (answer.code, answer.err) == (0, "")
     assert "SUCCESS" in answer.out
+
+
+def test_a_saved_storage_whose_disk_is_not_mounted_fails_and_nothing_is_written(
+    dbackup: Dbackup, scene: Scene, tmp_path: Path
+) -> None:
+    disk = tmp_path / "backups"
+    disk.rename(tmp_path / "unmounted")
+    disk.mkdir()
+    for command in (["backup", scene.source, "--to", scene.storage], ["verify", "--all", "--at", scene.storage]):
+        answer = dbackup(*command)
+        assert answer.code == 1
+        assert "is its disk mounted?" in answer.err
+    assert list(disk.iterdir()) == []
