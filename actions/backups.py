@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from actions.door import Identity, action
-from blocks.addresses import open_storage
-from core.errors import BackupLocked, DBackupError
+from blocks.addresses import keyring, open_storage
+from core.container import Keyring
+from core.errors import BackupLocked, DBackupError, TamperedManifest, WrongKey
 from core.jobs import Address
 from core.log import logger
 from core.manifest import Manifest
 from core.permissions import Permission
 from core.ports import StorageAdapter
 from services import stored
+from services.authorship import Authors
 from services.records import catalog
 from services.stored import StoredBackup
 
@@ -89,24 +92,49 @@ def set_lock(who: Identity, reference: str, at: Address, *, locked: bool) -> tup
 
 
 @action(Permission.BACKUPS_WRITE)
-def rebuild_catalog(who: Identity, destinations: Sequence[Address]) -> tuple[int, list[str]]:
+def rebuild_catalog(
+    who: Identity, destinations: Sequence[Address], *, accept_tampered: bool = False
+) -> tuple[int, list[str]]:
     """Read these destinations anew into the catalog; gives how many copies were found, and problems.
 
-    Nothing is forgotten when one of them cannot be listed, and what lies elsewhere stays known.
+    Nothing is forgotten when one of them cannot be listed, and what lies elsewhere stays known. A backup that may not
+    be genuine is a problem, and what the catalog knew of it stays, unless that is accepted.
     """
     opened = {name: storage for storage, name in map(_opened, destinations)}
-    found = {name: list(stored.backups(storage)) for name, storage in opened.items()}
-    for name in found:
-        catalog().forget_storage(name)
-    copies, problems = 0, list[str]()
-    for name, one in ((name, one) for name, backups in found.items() for one in backups):
-        if isinstance(one, StoredBackup):
-            locked = _locked(opened[name], one.folder)
-            catalog().record(one.manifest, one.written, storage=name, folder=one.folder.key, locked=locked)
-            copies += 1
+    read = {name: _sorted(storage, accept_tampered) for name, storage in opened.items()}
+    for name, (_, problems) in read.items():
+        catalog().forget_storage(name, but=[folder.backup_id for folder, _ in problems])
+    for name, one in ((name, one) for name, (good, _) in read.items() for one in good):
+        locked = _locked(opened[name], one.folder)
+        catalog().record(one.manifest, one.written, storage=name, folder=one.folder.key, locked=locked)
+    told = [f"{one.key} on {name}: {error.message}" for name, (_, bad) in read.items() for one, error in bad]
+    return sum(len(good) for good, _ in read.values()), told
+
+
+def _sorted(
+    storage: StorageAdapter, accept_tampered: bool
+) -> tuple[list[StoredBackup], list[tuple[stored.Folder, DBackupError]]]:
+    """The backups on a destination that may be indexed, and those that may not, with the reason."""
+    good, problems = list[StoredBackup](), list[tuple[stored.Folder, DBackupError]]()
+    authors, keys = Authors(storage), cache(keyring)
+    for one in stored.backups(storage):
+        if not isinstance(one, StoredBackup):
+            problems.append(one)
+        elif (doubt := None if accept_tampered else _doubt(authors, one, keys)) is not None:
+            problems.append((one.folder, doubt))
         else:
-            problems.append(f"{one[0].key} on {name}: {one[1].message}")
-    return copies, problems
+            good.append(one)
+    return good, problems
+
+
+def _doubt(authors: Authors, backup: StoredBackup, keys: Callable[[], Keyring]) -> TamperedManifest | None:
+    try:
+        authors.require(backup, keys() if backup.manifest.key_ids() else {})
+    except TamperedManifest as error:
+        return error
+    except WrongKey:  # it is indexed all the same: its key may come back
+        return None
+    return None
 
 
 def _opened(at: Address) -> tuple[StorageAdapter, str]:

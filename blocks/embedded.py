@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -33,6 +34,7 @@ IN_USE = "in-use"  # locked, shared, by every process that needs the embedded se
 SERVER = "serving"  # locked by the embedded server itself: one for each home
 LOG = "server.log"
 BLOCK_KEY = "block.key"
+DATABASE = "prefect.db"
 
 _START_SECONDS = 90.0  # a cold start on a slow disk has been seen to take 30
 log = logger(service="prefect")
@@ -135,6 +137,11 @@ def _block_key(current: Settings) -> str:
     return encryption_keys().unseal(sealed, BLOCK_KEY)
 
 
+def _database_url(current: Settings) -> str:
+    """Where Prefect keeps its database anyway; but it would take a ? or % in the path for part of the URL."""
+    return f"sqlite+aiosqlite:///{quote(str(folder(current) / DATABASE))}"
+
+
 def _start(current: Settings) -> subprocess.Popen[bytes]:
     """Start the server in a session of its own, so that it outlives this command."""
     key = _block_key(current)
@@ -146,6 +153,7 @@ def _start(current: Settings) -> subprocess.Popen[bytes]:
                 **{name: value for name, value in os.environ.items() if name != "DBACKUP_PASSWORD"},
                 "DBACKUP_HOME": str(current.home),
                 "PREFECT_HOME": str(folder(current)),
+                "PREFECT_SERVER_DATABASE_CONNECTION_URL": _database_url(current),
                 "PREFECT_SERVER_ENCRYPTION_KEY": key,
                 # A command that quiets Prefect's console is not to quiet the server's log.
                 "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",

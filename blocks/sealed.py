@@ -1,19 +1,24 @@
 """The base of our blocks: whatever is a SecretStr is sealed the moment the block is made.
 
 So no plain secret can reach Prefect, whoever saves the block; it exists only in what :meth:`SealedBlock.opened`
-gives. The place a value is sealed for is ``<block type>/<field>``.
+gives. The place a value is sealed for is ``<block type>/<field>``. A value that a person gives is never taken for a
+sealed one, whatever it looks like; only what comes back from Prefect may be.
 """
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, ClassVar, Self
 
 from prefect.blocks.core import Block
+from prefect.client.schemas.objects import BlockDocument
 from pydantic import BaseModel, SecretStr, ValidationInfo, field_validator
 
 from blocks.encryption_key import encryption_keys
 from blocks.opening import opened_adapter
 from core.sealing import is_sealed
+
+_loading: ContextVar[bool] = ContextVar("loading", default=False)
 
 
 class SealedBlock(Block):
@@ -24,9 +29,18 @@ class SealedBlock(Block):
     @field_validator("*", mode="after")
     @classmethod
     def _seal(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, SecretStr) or is_sealed(value.get_secret_value()):
+        if not isinstance(value, SecretStr) or (_loading.get() and is_sealed(value.get_secret_value())):
             return value
         return SecretStr(encryption_keys().seal(value.get_secret_value(), cls._place(info.field_name)))
+
+    @classmethod
+    def _from_block_document(cls, block_document: BlockDocument) -> Self:
+        """The one door for values that are sealed already: those that Prefect gives back."""
+        token = _loading.set(True)
+        try:
+            return super()._from_block_document(block_document)
+        finally:
+            _loading.reset(token)
 
     @classmethod
     def _place(cls, field: str | None) -> str:

@@ -186,6 +186,9 @@ def rebuild(
         list[str] | None,
         typer.Option("--at", metavar="DEST", help="Read these; without it, every saved storage.", show_default=False),
     ] = None,
+    accept_tampered: Annotated[
+        bool, typer.Option("--accept-tampered", help="Also what may not be genuine: you know who took it.")
+    ] = False,
 ) -> None:
     """Read destinations anew into the catalog."""
     from actions import backups
@@ -193,7 +196,9 @@ def rebuild(
     from cli import render
 
     with out.waiting("reading the destinations"):
-        copies, problems = backups.rebuild_catalog(LOCAL_ADMINISTRATOR, _destinations(at))
+        copies, problems = backups.rebuild_catalog(
+            LOCAL_ADMINISTRATOR, _destinations(at), accept_tampered=accept_tampered
+        )
     told = f"the catalog knows what lies there: {words.count(copies, 'copy', 'copies')}"
     unread = (render.problem(one, "", render.DOUBTFUL) for one in problems)
     out.answer({"copies": copies, "problems": problems}, render.done(told), *unread)

@@ -6,6 +6,8 @@ and by SIGTERM.
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 import traceback
@@ -16,10 +18,11 @@ from typing import NoReturn, TextIO
 import typer
 
 from cli.command import is_debugging
-from cli.output import Output, WrongUsage
-from core.errors import DBackupError, RunFailed, UnexpectedError
+from cli.output import Output, WrongUsage, not_written
+from core.errors import ConfigurationError, DBackupError, RunFailed, UnexpectedError
 
 FAILED, USAGE, PARTIAL, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+_OF_STREAMS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO})
 CANCELLED = "cancelled, nothing half-written was left"
 
 
@@ -38,11 +41,33 @@ def exit_code(out: Output, call: Callable[[], object]) -> int:
         code = INTERRUPTED
     except SystemExit as error:
         code = error.code
+    except UnicodeEncodeError as error:
+        return _failed(out, _not_text(error))
+    except OSError as error:  # those of the program's own work are translated where they arise
+        own = error.filename is None and error.errno in _OF_STREAMS
+        return _failed(out, not_written(error) if own else _unexpected(error))
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is becomes a sentence
         return _failed(out, _unexpected(error))
     if code in (INTERRUPTED, TERMINATED):
         out.failure(RunFailed(CANCELLED))
     return code if isinstance(code, int) else 0
+
+
+def opened_streams() -> None:
+    """Give the program a standard output and error, also when it was started with them closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open for the life of the process
+
+
+def flushed(code: int) -> int:
+    """The exit code once everything is written. What standard output has refused is dropped, or Python would retry."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or FAILED
+    return code
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -74,6 +99,12 @@ def _failed(out: Output, error: DBackupError) -> int:
         out.note(render.failure(one, report.state))
     out.failure(error, shown=True)
     return PARTIAL if report.state is RunState.PARTIAL else FAILED
+
+
+def _not_text(error: UnicodeEncodeError) -> DBackupError:
+    return ConfigurationError(
+        f"an argument or a name is not text in {error.encoding}", hint="only paths may hold such bytes"
+    )
 
 
 def _unexpected(error: Exception) -> UnexpectedError:

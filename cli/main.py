@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cli import backups, doctor, jobs, keys, runs, saved
-from cli.exits import exit_code
+from cli.exits import exit_code, flushed, opened_streams
 from cli.output import Output
 
 GROUPS = {
@@ -53,4 +53,5 @@ def main() -> NoReturn:
     """The entry point."""
     arguments = sys.argv[1:]
     out = Output(as_json="--json" in arguments)
-    sys.exit(exit_code(out, lambda: app(arguments, prog_name="dbackup", standalone_mode=False)))
+    opened_streams()
+    sys.exit(flushed(exit_code(out, lambda: app(arguments, prog_name="dbackup", standalone_mode=False))))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,6 +23,10 @@ _UNCUT = 10_000  # columns
 
 class WrongUsage(ConfigurationError):
     """The command line itself asks for something that cannot be."""
+
+
+class NotWritten(DBackupError):
+    """Standard output does not take the result."""
 
 
 class Output:
@@ -42,16 +46,19 @@ class Output:
         return _console(sys.stderr)
 
     def answer(self, value: Any, *shown: RenderableType) -> None:
-        """The result of the command: ``value`` for scripts, or what is ``shown`` for people."""
-        if self.as_json:
-            sys.stdout.write(_as_json(value) + "\n")
-            return
-        for one in shown:
-            _print(self.results, one)
+        """The result of the command: ``value`` for scripts, or what is ``shown`` for people. Raises NotWritten."""
+        with _translated():
+            if self.as_json:
+                sys.stdout.write(_as_json(value) + "\n")
+                sys.stdout.flush()
+                return
+            for one in shown:
+                _print(self.results, one)
 
     def note(self, text: RenderableType) -> None:
-        """Something worth knowing beside the result."""
-        _print(self.notes, text)
+        """Something worth knowing beside the result; where nobody takes it, the command goes on."""
+        with suppress(OSError):
+            _print(self.notes, text)
 
     def failure(self, error: DBackupError, *, shown: bool = False) -> None:
         """Say what is wrong and what to do. ``shown`` when people have read it already, as part of a report."""
@@ -59,7 +66,8 @@ class Output:
 
         message, hint = mask(error.message), mask(error.hint)
         if self.as_json:
-            self.answer(_report_of(error) | {"error": {"message": message, "hint": hint}})
+            with suppress(NotWritten):
+                self.answer(_report_of(error) | {"error": {"message": message, "hint": hint}})
         if not shown:
             from cli.render import problem
 
@@ -73,6 +81,22 @@ class Output:
             return
         with self.notes.status(text, spinner="dots"):
             yield
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise not_written(error) from None
+
+
+def not_written(error: OSError) -> NotWritten:
+    """What it means that standard output refuses bytes."""
+    return NotWritten(
+        f"the result cannot be written to standard output: {error.strerror}",
+        hint="what was asked for may be done all the same; dbackup list shows what there is",
+    )
 
 
 def _print(console: Console, what: RenderableType) -> None:

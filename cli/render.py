@@ -181,6 +181,9 @@ def restore(report: RestoreReport) -> RenderableType:
         lines.add_row("", "", Text(f"{rows}, {proof}", "dim"))
         if one.uncounted:
             lines.add_row("", "", Text(f"only estimated, so not compared: {', '.join(one.uncounted)}", "dim"))
+    if report.missing:
+        told = f"the backup was partial when it was taken, and never held: {', '.join(report.missing)}"
+        lines.add_row(DOUBTFUL, "", Text(told, "yellow"))
     title = f"restore of {report.backup_id} from {report.storage}"
     return Group(heading(report.state, title, report.seconds), _indented(lines), _indented(_told(report.notifications)))
 

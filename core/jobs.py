@@ -24,9 +24,9 @@ from core.errors import ConfigurationError
 from core.events import ALARMS, CHOICES, Event
 from core.ports import DumpOptions
 from core.retention import Retention
+from core.sealing import is_sealed
 
 SAVED_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # Prefect's rule for the name of a block
-SEALED = "sealed:"
 
 
 class Address(str):
@@ -44,8 +44,8 @@ class Address(str):
 
     @property
     def is_sealed(self) -> bool:
-        """Whether this is a URL that has been sealed."""
-        return self.startswith(SEALED)
+        """Whether this is a URL that has been sealed; no URL in clear has this form."""
+        return is_sealed(self)
 
     @property
     def shown(self) -> str:

@@ -22,6 +22,7 @@ MANIFEST = "backup.meta.json"
 LOCK = "backup.lock"
 VERIFICATION = "verification"
 GLOBALS = "globals.sql"
+ENCRYPTED = ".enc"
 
 _MOMENT = "%Y%m%dT%H%M%SZ"
 _MAX_STEM = 200  # bytes of an encoded database name; leaves room for suffixes and for temporary names within 255
@@ -92,12 +93,12 @@ def object_name(database: str, extension: str, suffix: str, encrypted: bool) -> 
 
     Raises ConfigurationError for an empty name and for one that is not Unicode text.
     """
-    return f"{_stem(database)}.{extension}{suffix}{'.enc' if encrypted else ''}"
+    return f"{_stem(database)}.{extension}{suffix}{ENCRYPTED if encrypted else ''}"
 
 
 def globals_name(suffix: str, encrypted: bool) -> str:
     """The name of the object that holds a server's roles and grants; no database's object is called so."""
-    return f"{GLOBALS}{suffix}{'.enc' if encrypted else ''}"
+    return f"{GLOBALS}{suffix}{ENCRYPTED if encrypted else ''}"
 
 
 def _stem(database: str) -> str:

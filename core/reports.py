@@ -139,6 +139,10 @@ class BackupReport(_Report):
         return (self.finished_at - self.started_at).total_seconds()
 
 
+def _without(missing: tuple[str, ...]) -> str:
+    return f"; the backup never held {', '.join(missing)}" if missing else ""
+
+
 class RestoredDatabase(_Report):
     """One database that came back: where it is now, and what was compared with the manifest."""
 
@@ -160,13 +164,15 @@ class RestoreReport(_Report):
     started_at: datetime
     finished_at: datetime
     restored: tuple[RestoredDatabase, ...] = ()
+    missing: tuple[str, ...] = ()  # what the backup never held, although it was asked for
     failures: tuple[Failure, ...] = ()
     notifications: tuple[Delivery, ...] = ()
 
     @property
     def summary(self) -> str:
         """The outcome in a few words."""
-        return f"restore of {self.backup_id} {self.state.value}, {len(self.restored)} databases came back"
+        came_back = f"{len(self.restored)} databases came back{_without(self.missing)}"
+        return f"restore of {self.backup_id} {self.state.value}, {came_back}"
 
     @property
     def seconds(self) -> float:
@@ -216,6 +222,7 @@ class CheckedBackup(_Report):
     size: int = 0
     reason: str = ""
     hint: str = ""
+    missing: tuple[str, ...] = ()  # what the backup never held, although it was asked for
 
 
 class IntegrityReport(_Report):

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from core.errors import EncryptionError, WrongKey
 
 PREFIX = "sealed:v1:"
+_SEALED = re.compile(re.escape(PREFIX) + r"[0-9a-f]{16}:[A-Za-z0-9+/]{38,}={0,2}")  # nonce and tag: 28 bytes
 KEY_BYTES = 32
 _NONCE_BYTES = 12  # NIST SP 800-38D, section 5.2.1.1
 _HOW_TO_MAKE = 'make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
@@ -105,5 +107,5 @@ class EncryptionKeys:
 
 
 def is_sealed(text: str) -> bool:
-    """Whether a text is a sealed value."""
-    return text.startswith(PREFIX)
+    """Whether a text has the whole form of a sealed value; what only begins like one has not."""
+    return _SEALED.fullmatch(text) is not None

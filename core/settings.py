@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,7 +47,9 @@ class Settings(BaseSettings):
     @property
     def catalog_url(self) -> str:
         """The SQLAlchemy URL of the catalog."""
-        return self.database_url.get_secret_value() if self.database_url else f"sqlite:///{self.home}/catalog.db"
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{quote(str(self.home / 'catalog.db'))}"
 
 
 @lru_cache(maxsize=1)

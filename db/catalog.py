@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -75,6 +75,12 @@ class Catalog:
         with self._database.session() as session:
             return [_entry(row) for row in session.scalars(query.limit(limit).offset(offset))]
 
+    def on_storage(self, storage: str) -> list[Entry]:
+        """Every backup that has a copy on this storage."""
+        query = select(BackupRow).where(BackupRow.locations.any(LocationRow.storage == storage))
+        with self._database.session() as session:
+            return [_entry(row) for row in session.scalars(query)]
+
     def find(self, reference: str) -> Entry:
         """What a backup id, ``latest`` or ``<job>/latest`` means. Raises BackupNotFound."""
         job, _, last = reference.rpartition("/")
@@ -131,10 +137,14 @@ class Catalog:
             rows = session.scalars(query.order_by(VerificationRow.moment.desc(), VerificationRow.number.desc()))
             return [Verification(row.storage, row.moment, row.method, row.passed, row.detail) for row in rows]
 
-    def forget_storage(self, storage: str) -> None:
-        """Forget every copy on one storage, before it is read anew. The results of checks stay."""
+    def forget_storage(self, storage: str, *, but: Collection[str] = ()) -> None:
+        """Forget every copy on one storage ``but`` those of these ids, before it is read anew.
+
+        The results of checks stay.
+        """
         with self._database.session() as session:
-            session.execute(delete(LocationRow).where(LocationRow.storage == storage))
+            gone = delete(LocationRow).where(LocationRow.storage == storage, LocationRow.backup_id.not_in(but))
+            session.execute(gone)
             session.execute(delete(BackupRow).where(~BackupRow.locations.any()))
 
 

@@ -21,7 +21,7 @@ def integrity(wish: IntegritySpec) -> IntegrityReport:
     story = IntegrityStory(wish)
     with recorded("integrity", wish.backup or "every backup") as execution, notifying(wish.notify, story) as notifier:
         scan = steps.scan(wish)
-        checked = tuple(steps.verify(target, scan.keys) for target in scan.targets)
+        checked = (*scan.missing, *(steps.verify(target, scan.keys) for target in scan.targets))
         passed, failed = (sum(one.outcome == outcome for one in checked) for outcome in ("passed", "failed"))
         report = IntegrityReport(
             state=RunState.SUCCESS if passed and not failed else RunState.FAILED,

@@ -65,5 +65,6 @@ def _report(
         started_at=started_at,
         finished_at=datetime.now(UTC),
         restored=restored,
+        missing=resolved.missing,
         failures=failures,
     )

@@ -9,16 +9,31 @@ from core.manifest import ManifestFile
 from core.ports import StorageAdapter
 from core.reports import CheckedBackup
 from core.streams import through
+from db.catalog import Entry
 from services import stored
+from services.authorship import Authors
 from services.backups import READ_BACK, StoredBytes, read_back
-from services.records import require_as_recorded
 from services.stored import Folder, StoredBackup
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 log = logger(service="integrity")
 
 
-def check(storage: StorageAdapter, name: str, folder: Folder, keys: Keyring) -> CheckedBackup:
+def missing(name: str, backup: Entry) -> CheckedBackup:
+    """What is found of a backup that the catalog knows on a destination, and that is no longer there."""
+    job = backup.manifest.job.name
+    log.error("backup is missing", backup=backup.manifest.backup_id, storage=name)
+    return CheckedBackup(
+        storage=name,
+        backup_id=backup.manifest.backup_id,
+        job=job,
+        outcome=FAILED,
+        reason="it is missing: the catalog knows it here, and its manifest is gone",
+        hint="restore from another copy; if you removed it yourself, say so with: dbackup catalog rebuild",
+    )
+
+
+def check(storage: StorageAdapter, name: str, folder: Folder, keys: Keyring, authors: Authors) -> CheckedBackup:
     """Check one backup on one destination: its manifest, then every byte. Never raises for what it finds.
 
     Without the key at hand the bytes are still compared with the manifest, but who wrote the manifest is not
@@ -30,18 +45,18 @@ def check(storage: StorageAdapter, name: str, folder: Folder, keys: Keyring) -> 
     try:
         backup = stored.read(storage, folder)
         unknown_author = _author_unknown(backup, keys)
-        require_as_recorded(backup.manifest)
+        authors.require_expected(backup)
         for file in backup.manifest.files:
             _check_file(storage, f"{folder.key}/{file.name}", file, keys)
     except DBackupError as error:
         what = "backup is damaged" if isinstance(error, IntegrityError) else "backup could not be checked"
         log.error(what, backup=folder.backup_id, storage=name, reason=error.message)
-        found = {"outcome": FAILED, "method": READ_BACK, "reason": error.message, "hint": error.hint}
-        return result.model_copy(update=found)
+        failed = {"outcome": FAILED, "method": READ_BACK, "reason": error.message, "hint": error.hint}
+        return result.model_copy(update=failed)
     incomplete = f"it never held {', '.join(backup.manifest.missing)}" if backup.manifest.missing else ""
     reason = "; ".join(filter(None, [unknown_author, incomplete]))
-    found = {"outcome": PASSED, "method": READ_BACK, "reason": reason, "job": backup.manifest.job.name}
-    return result.model_copy(update=found)
+    known = {"job": backup.manifest.job.name, "missing": backup.manifest.missing}
+    return result.model_copy(update={"outcome": PASSED, "method": READ_BACK, "reason": reason, **known})
 
 
 def _author_unknown(backup: StoredBackup, keys: Keyring) -> str:

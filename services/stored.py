@@ -47,6 +47,11 @@ class Folder:
         return self.has(naming.lock_key(self.key))
 
     @property
+    def encrypted(self) -> bool:
+        """Whether it is a finished backup that holds encrypted objects, as their names say."""
+        return self.complete and any(one.key.endswith(naming.ENCRYPTED) for one in self.objects)
+
+    @property
     def size(self) -> int:
         """Bytes of all its objects."""
         return sum(one.size for one in self.objects)

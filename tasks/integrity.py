@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blocks import saved
@@ -14,7 +14,9 @@ from core.jobs import Address, IntegritySpec
 from core.log import logger
 from core.ports import StorageAdapter
 from core.reports import CheckedBackup
+from db.catalog import Entry
 from services import integrity, stored
+from services.authorship import Authors
 from services.records import catalog
 from services.stored import Folder
 from tasks.step import step
@@ -29,13 +31,15 @@ class Target:
     name: str
     storage: StorageAdapter
     folder: Folder
+    authors: Authors
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What there is to check, and the keys to check it with."""
+    """What there is to check, what should be there and is not, and the keys to check with."""
 
     targets: tuple[Target, ...]
+    missing: tuple[CheckedBackup, ...]
     keys: Mapping[str, ProfileKey]
 
 
@@ -48,20 +52,40 @@ def scan(wish: IntegritySpec) -> Scan:
             "no storage is saved, so there is nothing to check",
             hint="name one with --at, or save one: dbackup storage add NAME URL",
         )
-    return Scan(tuple(target for address in addresses for target in _targets(address, wish.backup)), keyring())
+    targets, missing = list[Target](), list[CheckedBackup]()
+    for address in addresses:
+        storage = open_storage(address)
+        name = str(address) if address.is_name else storage.describe()
+        known = {} if wish.backup else _known(name)  # before the listing: what is committed meanwhile is in both
+        found = [stored.find(storage, wish.backup)] if wish.backup else stored.folders(storage)
+        gone = _gone(known, found, name)
+        authors = Authors(storage)
+        targets += [Target(name, storage, one, authors) for one in found if one.backup_id not in gone]
+        missing += [integrity.missing(name, entry) for entry in gone.values()]
+    return Scan(tuple(targets), tuple(missing), keyring())
 
 
-def _targets(address: Address, reference: str | None) -> list[Target]:
-    storage = open_storage(address)
-    name = str(address) if address.is_name else storage.describe()
-    found = [stored.find(storage, reference)] if reference else stored.folders(storage)
-    return [Target(name, storage, folder) for folder in found]
+def _known(name: str) -> dict[str, Entry]:
+    """What the catalog knows on a storage. A catalog that fails keeps nobody from a check."""
+    try:
+        return {entry.manifest.backup_id: entry for entry in catalog().on_storage(name)}
+    except DBackupError as error:
+        log.warning("what lies there could not be compared with the catalog", reason=error.message)
+        return {}
+
+
+def _gone(known: Mapping[str, Entry], found: Sequence[Folder], name: str) -> dict[str, Entry]:
+    """What the catalog knew before the listing and knows still, and the listing does not show as finished."""
+    complete = {folder.backup_id for folder in found if folder.complete}
+    gone = {backup_id: entry for backup_id, entry in known.items() if backup_id not in complete}
+    still = _known(name) if gone else {}  # somebody may have deleted it in this moment
+    return {backup_id: entry for backup_id, entry in gone.items() if backup_id in still}
 
 
 @step("verify", "verify {target.folder.backup_id} on {target.name}")
 def verify(target: Target, keys: Mapping[str, ProfileKey]) -> CheckedBackup:
     """Check one backup, and lay the result beside it and in the catalog."""
-    result = integrity.check(target.storage, target.name, target.folder, keys)
+    result = integrity.check(target.storage, target.name, target.folder, keys, target.authors)
     if result.outcome != integrity.SKIPPED:
         stored.note_verification(target.storage, target.folder, result.model_dump_json().encode())
         _record(result)

@@ -14,9 +14,10 @@ from core.log import logger
 from core.ports import DatabaseAdapter, Restoration, StorageAdapter
 from core.reports import RestoredDatabase
 from services import restores, stored
+from services.authorship import Authors
 from services.backups import StoredBytes, read_back
-from services.records import require_as_recorded
 from services.restores import Piece, Wish
+from services.stored import StoredBackup
 from tasks.step import step
 
 log = logger(service="restore")
@@ -27,6 +28,7 @@ class Resolved:
     """What is going to be restored, everything opened and checked that can be known before a byte moves."""
 
     backup_id: str
+    missing: tuple[str, ...]
     storage: StorageAdapter
     target: DatabaseAdapter
     pieces: tuple[Piece, ...]
@@ -43,21 +45,22 @@ def resolve(wish: RestoreSpec) -> Resolved:
     pieces = tuple(restores.pieces(backup, target, choice))
     for piece in pieces:
         restores.require_keys(piece, keys)
-    _authenticate(backup, keys, accept_tampered=wish.accept_tampered)
+    _authenticate(storage, backup, keys, accept_tampered=wish.accept_tampered)
     for piece in pieces:
         target.check_restore(piece.target)
     log.info("restore planned", backup=backup.manifest.backup_id, databases=len(pieces))
-    return Resolved(backup.manifest.backup_id, storage, target, pieces, keys)
+    return Resolved(backup.manifest.backup_id, backup.manifest.missing, storage, target, pieces, keys)
 
 
-def _authenticate(backup: stored.StoredBackup, keys: Mapping[str, ProfileKey], *, accept_tampered: bool) -> None:
+def _authenticate(
+    storage: StorageAdapter, backup: StoredBackup, keys: Mapping[str, ProfileKey], *, accept_tampered: bool
+) -> None:
     try:
-        stored.require_genuine(backup, keys)
-        require_as_recorded(backup.manifest)
+        Authors(storage).require(backup, keys)
     except TamperedManifest as error:
         if not accept_tampered:
             raise
-        log.warning("the manifest was tampered with, and that was accepted", reason=error.message)
+        log.warning("the backup may not be genuine, and that was accepted", reason=error.message)
 
 
 @step("download", "download {piece.file.name}")

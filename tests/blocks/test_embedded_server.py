@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -55,6 +56,26 @@ def test_its_pages_ask_this_server_and_no_other(address: dict[str, str]) -> None
     base = address["url"].removesuffix("/api")
     pages = httpx.get(f"{base}/ui-settings", auth=(user, password)).json()
     assert pages["api_url"] == address["url"]
+
+
+def test_the_interface_that_asks_an_outside_host_is_not_served(address: dict[str, str]) -> None:
+    base = address["url"].removesuffix("/api")
+    assert httpx.get(f"{base}/ui-settings").json()["available_uis"] == ["v1"]
+    first = httpx.get(base, headers={"accept": "text/html"}).text
+    for path in ("/v2", "/v2/", "/v2/dashboard", "/v2/assets/index.js"):
+        for accepted in ("text/html", "*/*"):
+            page = httpx.get(base + path, headers={"accept": accepted}, follow_redirects=True)
+            assert page.status_code == 404 or page.text == first
+
+
+def test_what_its_pages_load_lies_on_this_server(address: dict[str, str]) -> None:
+    base = address["url"].removesuffix("/api")
+    page = httpx.get(base, headers={"accept": "text/html"}).text
+    loaded = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert loaded
+    styles = [httpx.get(base + path).text for path in loaded if path.endswith(".css")]
+    loaded += [url for style in styles for url in re.findall(r"""(?:url\(|@import\s)["']?([^"')\s]+)""", style)]
+    assert [url for url in loaded if url.startswith("//") or "://" in url.partition("data:")[0]] == []
 
 
 def test_a_second_one_of_the_same_home_gives_way(address: dict[str, str]) -> None:

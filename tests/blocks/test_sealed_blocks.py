@@ -16,12 +16,13 @@ from pydantic import SecretStr
 from actions import keys, saved
 from actions.door import LOCAL_ADMINISTRATOR
 from adapters.database import ENGINES
+from adapters.database.postgresql import PostgreSQL
 from adapters.notification import CHANNELS as CHANNEL_ADAPTERS
 from adapters.storage import STORAGES as STORAGE_ADAPTERS
 from blocks.addresses import profile_keys
 from blocks.channels import CHANNELS
 from blocks.encryption_key import encryption_keys
-from blocks.saved import Kind, everything, load, load_source, remove
+from blocks.saved import Kind, everything, load, load_source, remove, save
 from blocks.sources import SOURCES, PostgreSQLSource
 from blocks.storages import STORAGES
 from core.errors import ConfigurationError, DBackupError, EncryptionError, WrongKey
@@ -63,6 +64,24 @@ def test_a_block_holds_only_sealed_secrets(home: Path) -> None:
     assert block.password is not None
     assert is_sealed(block.password.get_secret_value())
     assert block.opened() == {"host": HOST, "port": 5432, "password": PASSWORD, "connect_timeout": 10}
+
+
+@pytest.mark.parametrize("password", ["sealed:v1:mine", "sealed:v1:" + "0" * 16 + ":" + "A" * 40])
+def test_a_password_that_looks_like_a_sealed_one_is_sealed_all_the_same(home: Path, password: str) -> None:
+    config = PostgreSQL.config_type.model_validate({"host": HOST, "password": password})
+    save(Kind.SOURCE, "looks-sealed", PostgreSQLSource.of(config))
+    try:
+        assert load_source("looks-sealed").opened()["password"] == password
+        assert found(home, [password]) == []
+    finally:
+        remove(Kind.SOURCE, "looks-sealed")
+
+
+def test_a_url_that_begins_like_a_sealed_one_is_sealed_before_prefect_stores_it(home: Path, tmp_path: Path) -> None:
+    url = "sealed:v1:postgresql://somebody:Pa55-in-a-disguise@host/shop"
+    with pytest.raises(ConfigurationError):
+        backup(JobSpec.model_validate({"source": url, "destinations": [f"file://{tmp_path / 'b'}"]}))
+    assert found(home, ["Pa55-in-a-disguise"]) == []
 
 
 def test_nothing_that_was_saved_or_run_is_found_in_clear(home: Path, tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from actions import keys
+from actions.backups import rebuild_catalog
 from actions.door import LOCAL_ADMINISTRATOR
 from core.container import Header
 from core.errors import BackupNotFound, RunFailed, StorageError
-from core.jobs import IntegritySpec
+from core.jobs import Address, IntegritySpec
 from core.reports import BackupReport, CheckedBackup, IntegrityReport
 from core.streams import CHUNK_SIZE
 from flows.backup import backup
 from flows.integrity import integrity
+from services.records import catalog
 from tests.flows.shop import job
 
 TAG = 16
@@ -117,11 +119,29 @@ def test_a_tampered_manifest_is_found(stored: tuple[Path, Path]) -> None:
 def test_an_unfinished_backup_is_skipped_with_its_reason(stored: tuple[Path, Path]) -> None:
     storage, path = stored
     (path.parent / "backup.meta.json").unlink()
+    catalog().forget_location(path.parent.name, str(storage))
     with pytest.raises(RunFailed, match="no finished backup to check") as caught:
         check(storage)
     [one] = caught.value.report.checked
     assert one.outcome == "skipped"
     assert "never finished" in one.reason
+
+
+@pytest.mark.parametrize("gone", ["the folder", "the manifest"])
+def test_a_backup_that_the_catalog_knows_and_that_is_gone_is_missing(
+    stored: tuple[Path, Path], shop: Path, gone: str
+) -> None:
+    storage, path = stored
+    kept = backup(job(shop, storage))
+    if gone == "the folder":
+        shutil.rmtree(path.parent)
+    else:
+        (path.parent / "backup.meta.json").unlink()
+    one = failure(storage)
+    assert (one.backup_id, "missing" in one.reason) == (path.parent.name, True)
+    assert not (path.parent / "verification").exists()
+    rebuild_catalog(LOCAL_ADMINISTRATOR, [Address(f"file://{storage}")])
+    assert [one.backup_id for one in check(storage).checked if one.outcome == "passed"] == [kept.backup_id]
 
 
 def test_one_backup_can_be_checked_by_its_id(shop: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from actions import keys
+from actions.backups import rebuild_catalog
 from actions.door import LOCAL_ADMINISTRATOR
 from core.errors import (
     BackupNotFound,
@@ -19,11 +20,13 @@ from core.errors import (
     TargetExists,
     WrongKey,
 )
-from core.jobs import RestoreSpec
+from core.jobs import Address, IntegritySpec, RestoreSpec
 from core.reports import BackupReport
 from core.states import RunState
 from flows.backup import backup
+from flows.integrity import integrity
 from flows.restore import restore
+from services.records import catalog
 from tests.flows.shop import job, rows
 from tests.flows.test_backup import fill, wrapper
 from tests.servers.postgresql import Server
@@ -147,6 +150,72 @@ def test_a_plain_backup_put_in_place_of_an_encrypted_one_is_refused(
     assert not (tmp_path / "back.db").exists()
 
 
+@pytest.fixture
+def planted(shop: Path, stored: BackupReport, tmp_path: Path) -> BackupReport:
+    """A newer backup that is not encrypted, of which this system's catalog knows nothing."""
+    report = backup(job(shop, tmp_path / "backups"))
+    catalog().forget_location(report.backup_id, str(tmp_path / "backups"))
+    return report
+
+
+@pytest.mark.parametrize("reference", ["latest", "its id"])
+def test_a_plain_backup_that_somebody_planted_after_encrypted_ones_is_refused(
+    planted: BackupReport, stored: BackupReport, tmp_path: Path, reference: str
+) -> None:
+    backup_id = "latest" if reference == "latest" else planted.backup_id
+    with pytest.raises(TamperedManifest, match="is not encrypted, but older backups") as refusal:
+        restore(wish(tmp_path / "backups", tmp_path / "back.db", backup=backup_id))
+    assert "--accept-tampered" in refusal.value.hint
+    assert not (tmp_path / "back.db").exists()
+    restore(wish(tmp_path / "backups", tmp_path / "back.db", backup=stored.backup_id))
+    restore(wish(tmp_path / "backups", tmp_path / "accepted.db", backup=backup_id, accept_tampered=True))
+
+
+def test_the_catalog_remembers_that_a_job_encrypts_when_nothing_beside_the_planted_backup_does(
+    planted: BackupReport, stored: BackupReport, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "backups" / stored.folder)
+    with pytest.raises(TamperedManifest, match="is not encrypted, but older backups"):
+        restore(wish(tmp_path / "backups", tmp_path / "back.db"))
+
+
+def test_a_planted_backup_is_doubtful_to_a_check_and_to_the_catalog(
+    planted: BackupReport, stored: BackupReport, tmp_path: Path
+) -> None:
+    where = Address(f"file://{tmp_path / 'backups'}")
+    copies, [problem] = rebuild_catalog(LOCAL_ADMINISTRATOR, [where])
+    assert copies == 1
+    assert planted.backup_id in problem
+    with pytest.raises(BackupNotFound):
+        catalog().find(planted.backup_id)
+    with pytest.raises(RunFailed) as caught:
+        integrity(IntegritySpec(storages=(where,)))
+    outcomes = {one.backup_id: one.outcome for one in caught.value.report.checked}
+    assert outcomes == {planted.backup_id: "failed", stored.backup_id: "passed"}
+    assert rebuild_catalog(LOCAL_ADMINISTRATOR, [where], accept_tampered=True) == (2, [])
+    assert integrity(IntegritySpec(storages=(where,))).state.is_good
+
+
+def test_encryption_that_was_really_switched_on_or_off_alarms_nobody(shop: Path, tmp_path: Path, profile: str) -> None:
+    where = Address(f"file://{tmp_path / 'backups'}")
+    taken = [backup(job(shop, tmp_path / "backups", profile=chosen)) for chosen in (None, profile, None)]
+    first, _, last = (report.backup_id for report in taken)
+    catalog().forget_location(first, str(tmp_path / "backups"))
+    for backup_id in (first, last):
+        restore(wish(tmp_path / "backups", tmp_path / f"{backup_id}.db", backup=backup_id))
+    assert rebuild_catalog(LOCAL_ADMINISTRATOR, [where]) == (3, [])
+
+
+def test_a_changed_manifest_does_not_replace_the_one_the_catalog_knows(shop: Path, tmp_path: Path) -> None:
+    report = backup(job(shop, tmp_path / "backups"))
+    path = tmp_path / "backups" / report.folder / "backup.meta.json"
+    path.write_text(path.read_text().replace('"trigger":"python"', '"trigger":"manual"'))
+    for _ in range(2):
+        copies, [problem] = rebuild_catalog(LOCAL_ADMINISTRATOR, [Address(f"file://{tmp_path / 'backups'}")])
+        assert (copies, report.backup_id in problem) == (0, True)
+    assert catalog().find(report.backup_id).manifest.trigger == "python"
+
+
 def test_a_manifest_of_another_backup_is_refused(shop: Path, stored: BackupReport, tmp_path: Path) -> None:
     older = tmp_path / "backups" / stored.folder / "backup.meta.json"
     newer = tmp_path / "backups" / backup(job(shop, tmp_path / "backups")).folder / "backup.meta.json"
@@ -201,6 +270,20 @@ def test_an_unknown_reference_is_a_sentence_and_an_advice(stored: BackupReport, 
     with pytest.raises(BackupNotFound, match="20200101T000000Z-aaaaaa") as caught:
         restore(wish(tmp_path / "backups", tmp_path / "back.db", backup="20200101T000000Z-aaaaaa"))
     assert "dbackup list" in caught.value.hint
+
+
+def test_what_a_partial_backup_never_held_is_said_again_when_it_is_restored_or_checked(
+    postgresql: Server, tmp_path: Path
+) -> None:
+    postgresql.create("shop")
+    with pytest.raises(RunFailed):
+        backup(job(postgresql.url("shop"), tmp_path / "backups", databases=["shop", "nowhere"]))
+    report = restore(wish(tmp_path / "backups", postgresql.url("shop"), rename="again"))
+    assert (report.missing, report.state) == (("nowhere",), RunState.SUCCESS)
+    assert "never held nowhere" in report.summary
+    [checked] = integrity(IntegritySpec(storages=(Address(f"file://{tmp_path / 'backups'}"),))).checked
+    assert (checked.outcome, checked.missing) == ("passed", ("nowhere",))
+    assert "nowhere" in checked.reason
 
 
 def test_one_of_several_databases_can_be_chosen(postgresql: Server, tmp_path: Path) -> None:
