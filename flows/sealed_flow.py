@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from prefect import Flow
@@ -14,7 +16,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from blocks.addresses import seal
 from blocks.api import prefect_api
-from core.errors import ConfigurationError, DBackupError, RunFailed
+from core.errors import ConfigurationError, ConnectionError, DBackupError, RunFailed
+from core.log import logger
 from core.masking import mask
 from core.reports import BackupReport, Failure, HealReport, IntegrityReport, RestoreReport
 from tasks.step import guarded
@@ -24,6 +27,8 @@ R = TypeVar("R")
 
 Report = TypeVar("Report", BackupReport, RestoreReport, IntegrityReport, HealReport)
 
+_told: ContextVar[list[Any]] = ContextVar("told")
+log = logger(service="prefect")
 WORKERS = 32  # threads for uploads and checks; they wait more than they work
 
 
@@ -32,10 +37,45 @@ class SealedFlow(Flow[P, R], Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
         """Run the flow in this process. Raises RunFailed with the report unless the run is a success."""
+        with _remembered() as told:
+            try:
+                return self._run(*args, **kwargs)
+            except DBackupError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge: Prefect has failed, and what it raises is not ours
+                return cast(R, _by_our_own_record(told, error))
+
+    def _run(self, *args: P.args, **kwargs: P.kwargs) -> R:
         # Nobody watches the heartbeat of a run in its caller's own process, and its thread ends up to a second late.
         with prefect_api(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             named = {name: _sealed(one) for name, one in kwargs.items()}
             return cast(R, super().__call__(*map(_sealed, args), **named))
+
+
+@contextmanager
+def _remembered() -> Iterator[list[Any]]:
+    """What :func:`ended` was told within this context."""
+    told: list[Any] = []
+    token = _told.set(told)
+    try:
+        yield told
+    finally:
+        _told.reset(token)
+
+
+def _by_our_own_record(told: Sequence[Any], error: Exception) -> Any:
+    """The outcome of a run during which Prefect failed: the report, when the run came to its end all the same."""
+    reason = f"{type(error).__name__}: {mask(str(error))}".rstrip(": ")
+    if not told:
+        raise ConnectionError(
+            f"the Prefect API failed before the run was over: {reason}",
+            hint="look at its log and start again; dbackup list --at DEST shows what is stored",
+        ) from None
+    log.warning("Prefect's history lacks the end of this run", reason=reason)
+    report = told[-1]
+    if report.state.is_good:
+        return report
+    raise _failure(report) from None
 
 
 def _sealed(parameter: Any) -> Any:
@@ -69,12 +109,17 @@ def ended(report: Report) -> Report:
 
     A partial run is a failed state of Prefect's, by the name Partial, so that it is seen.
     """
+    _told.get([]).append(report)  # a worker of Prefect's runs a flow without calling it: nobody asks then
     if report.state.is_good:
         return report
-    first = next(iter(report.failures))
-    error = RunFailed(f"{report.summary}: {first}", hint=first.hint, report=report)
+    error = _failure(report)
     failed: State[Any] = Failed(name=report.state.value.capitalize(), message=error.message, data=error)
     return cast(Report, failed)  # Prefect takes a state for a result and gives the caller what is in it
+
+
+def _failure(report: BackupReport | RestoreReport | IntegrityReport) -> RunFailed:
+    first = next(iter(report.failures))
+    return RunFailed(f"{report.summary}: {first}", hint=first.hint, report=report)
 
 
 def failure_of(subject: str, future: PrefectFuture[Any]) -> Failure | None:

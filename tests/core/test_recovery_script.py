@@ -7,6 +7,9 @@ import gzip
 import json
 import subprocess
 import sys
+import venv
+import zipfile
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 
 from core.compression import Algorithm, decompress
 from core.naming import MANIFEST
+from services.recovery import read_keys, write_kit
 from tests.core.chopping import collected
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "v1"
@@ -33,9 +37,23 @@ def script(tmp_path: Path) -> Path:
     return path
 
 
-def run(script: Path, *arguments: Path | str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-I", str(script), *map(str, arguments)]
+def run(script: Path, *arguments: Path | str, python: Path = Path(sys.executable)) -> subprocess.CompletedProcess[str]:
+    argv = [python, "-I", str(script), *map(str, arguments)]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, cwd=script.parent)
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has the one package the kit asks for, and nothing of this project."""
+    place = tmp_path_factory.mktemp("bare")
+    venv.create(place, with_pip=True)
+    python = place / "bin" / "python"
+    wanted = f"cryptography=={version('cryptography')}"
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        pytest.fail(f"cannot install {wanted}: {done.stderr}")
+    return python
 
 
 def left_in(folder: Path) -> list[Path]:
@@ -68,6 +86,18 @@ def test_it_recovers_a_backup(backup: Path, script: Path, tmp_path: Path) -> Non
     assert plain(path) == DUMP
     assert path.stat().st_mode & 0o077 == 0
     assert str(path) in result.stdout
+
+
+def test_a_kit_alone_recovers_every_backup_on_a_machine_without_the_program(bare_python: Path, tmp_path: Path) -> None:
+    here = subprocess.run([bare_python, "-I", "-c", "import core"], capture_output=True, text=True, check=False)
+    assert "No module named 'core'" in here.stderr
+    write_kit(tmp_path / "kit.zip", read_keys(GOLDEN / "keys.json"))
+    with zipfile.ZipFile(tmp_path / "kit.zip") as kit:
+        kit.extractall(tmp_path / "kit")
+    out = tmp_path / "out"
+    result = run(tmp_path / "kit" / "recover.py", GOLDEN / "good", "--out", out, python=bare_python)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [plain(path) for path in left_in(out)] == [DUMP] * len(GOOD)
 
 
 @pytest.mark.parametrize("backup", DAMAGED, ids=lambda path: path.name)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+import services.backups
+from blocks import embedded
+from blocks.api import prefect_api
+from core.errors import RunFailed
+from core.manifest import ManifestFile
+from core.settings import settings
 from core.states import RunState
 from flows.backup import backup
 from services.records import executions
@@ -83,3 +93,48 @@ def test_the_arguments_of_the_tools_show_neither_password_nor_user(postgresql: S
         assert any(b"pg_dump" in line for line in tools)
         for secret in (postgresql.password, "dbackup_admin", "shop"):
             assert not any(secret.encode() in line for line in tools)
+
+
+@pytest.fixture
+def kill_prefect() -> Iterator[Callable[[], None]]:
+    """Kills the session's embedded server, which is there again afterwards."""
+
+    def kill() -> None:
+        address = json.loads((embedded.folder(settings()) / embedded.ADDRESS).read_text())
+        os.kill(address["pid"], signal.SIGKILL)
+        until(lambda: embedded.running(settings()) is None, "the end of the server")
+
+    with prefect_api():
+        pass
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # it would try for minutes
+        yield kill
+    with prefect_api():
+        pass
+
+
+@pytest.mark.parametrize("destinations", [1, 2])
+def test_a_prefect_server_that_dies_midway_changes_nothing_of_what_is_told(
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kill_prefect: Callable[[], None],
+    destinations: int,
+) -> None:
+    """One destination is a success, a second one that cannot be written makes the run partial, with Prefect or not."""
+    dump = services.backups.dump
+
+    def dump_and_kill(*arguments: Any) -> ManifestFile:
+        kill_prefect()
+        return dump(*arguments)
+
+    monkeypatch.setattr("services.backups.dump", dump_and_kill)
+    spec = job(shop, *[tmp_path / "backups", Path("/proc/nowhere")][:destinations])
+    if destinations == 1:
+        report = backup(spec)
+    else:
+        with pytest.raises(RunFailed) as caught:
+            backup(spec)
+        report = caught.value.report
+    assert report.state is (RunState.SUCCESS if destinations == 1 else RunState.PARTIAL)
+    assert (tmp_path / "backups" / report.folder / "backup.meta.json").exists()
+    assert executions().recent(1)[0].state is report.state
