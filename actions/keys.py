@@ -70,6 +70,25 @@ def import_keys(who: Identity, path: Path) -> list[Profile]:
         return [_merge(name, here.get(name, ()), keys) for name, keys in brought.items()]
 
 
+@action(Permission.VAULT_WRITE)
+def reseal(who: Identity) -> list[str]:
+    """Seal everything that is saved under the current ENCRYPTION_KEY, and name what was not.
+
+    Cut in the middle, some is sealed with the old key and some with the new one, both of which open; running it again
+    does the rest. Raises WrongKey for what none of the keys opens; then nothing is changed.
+    """
+    from blocks.embedded import reseal_block_key
+    from blocks.saved import Kind, everything, save
+
+    with _alone():
+        found = [(kind, name, block.resealed()) for kind in Kind for name, block in everything(kind).items()]
+        for kind, name, block in found:
+            if block is not None:
+                save(kind, name, block, replace=True)
+        done = [f"{kind} {name}" for kind, name, block in found if block is not None]
+        return [*done, *(["Prefect's own key"] if reseal_block_key(settings()) else [])]
+
+
 def _alone() -> AbstractContextManager[None]:
     """Keys are read, added to and saved again: two at once on one machine must not undo each other."""
     settings().home.mkdir(mode=0o700, parents=True, exist_ok=True)

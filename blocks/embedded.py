@@ -24,7 +24,7 @@ from urllib.parse import quote
 import httpx
 
 from blocks.encryption_key import encryption_keys
-from blocks.private_files import written_once
+from blocks.private_files import rewritten, written_once
 from core.errors import ConfigurationError, ConnectionError
 from core.log import logger
 from core.settings import Settings
@@ -140,6 +140,15 @@ def _block_key(current: Settings) -> str:
 def _database_url(current: Settings) -> str:
     """Where Prefect keeps its database anyway; but it would take a ? or % in the path for part of the URL."""
     return f"sqlite+aiosqlite:///{quote(str(folder(current) / DATABASE))}"
+
+
+def reseal_block_key(current: Settings) -> bool:
+    """Seal Prefect's own key under the current ENCRYPTION_KEY; false when there is none or it is so already."""
+    path, keys = folder(current) / BLOCK_KEY, encryption_keys()
+    if not path.exists() or keys.is_current(sealed := path.read_text()):
+        return False
+    rewritten(path, keys.seal(keys.unseal(sealed, BLOCK_KEY), BLOCK_KEY))
+    return True
 
 
 def _start(current: Settings) -> subprocess.Popen[bytes]:

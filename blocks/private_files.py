@@ -27,6 +27,18 @@ def written_once(path: Path, text: str) -> str:
         ) from None
 
 
+def rewritten(path: Path, text: str) -> None:
+    """Put a durable 0600 file in the place of another in one step. Raises ConfigurationError."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        written_once(beside, text)
+        beside.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}", hint="make DBACKUP_HOME writable") from None
+
+
 @contextmanager
 def held_alone(path: Path) -> Iterator[None]:
     """Hold a lock of this home, waiting for whoever has it: what is read within is still true when it is written."""

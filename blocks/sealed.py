@@ -51,6 +51,12 @@ class SealedBlock(Block):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: self._open(name, value) for name, value in fields.items() if value is not None}
 
+    def resealed(self) -> Self | None:
+        """The same block under the current ENCRYPTION_KEY, or None when it is so already. Raises WrongKey."""
+        secrets = [value for value in (getattr(self, name) for name in type(self).model_fields) if value is not None]
+        sealed = [value.get_secret_value() for value in secrets if isinstance(value, SecretStr)]
+        return None if all(map(encryption_keys().is_current, sealed)) else type(self)(**self.opened())
+
     def _open(self, field: str, value: Any) -> Any:
         if not isinstance(value, SecretStr):
             return value

@@ -61,6 +61,19 @@ def rotate(out: Output, name: Name) -> None:
     out.answer(changed, render.done(told), render.note(f"  make a new recovery kit: it lacks {changed.key_ids[0]}"))
 
 
+@command(keys)
+def reseal(out: Output) -> None:
+    """Seal all that is saved under the first ENCRYPTION_KEY; then older ones can go."""
+    from actions import keys as vault
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    with out.waiting("sealing"):
+        done = vault.reseal(LOCAL_ADMINISTRATOR)
+    told = f"sealed anew: {', '.join(done)}" if done else "everything is sealed under this key already"
+    out.answer({"resealed": done}, render.done(told))
+
+
 @command(keys, "recovery-kit")
 def recovery_kit(
     out: Output,

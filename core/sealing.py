@@ -87,6 +87,10 @@ class EncryptionKeys:
         sealed = AESGCM(self.current.key).encrypt(nonce, plaintext.encode(), place.encode())
         return f"{PREFIX}{self.current.key_id}:{base64.b64encode(nonce + sealed).decode()}"
 
+    def is_current(self, sealed: str) -> bool:
+        """Whether a sealed value was sealed with the key that seals now."""
+        return sealed.removeprefix(PREFIX).partition(":")[0] == self.current.key_id
+
     def unseal(self, sealed: str, place: str) -> str:
         """Open a sealed value. Raises WrongKey for a key that is not here, EncryptionError for a damaged value."""
         key_id, _, body = sealed.removeprefix(PREFIX).partition(":")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -235,3 +236,44 @@ def test_every_adapter_has_a_page() -> None:
     docs = Path(__file__).parents[2] / "docs" / "adapters"
     missing = [name for name in (*ENGINES, *STORAGE_ADAPTERS, *CHANNEL_ADAPTERS) if not (docs / f"{name}.md").is_file()]
     assert missing == []
+
+
+def test_everything_is_resealed_also_after_an_interruption_and_then_the_old_key_can_go(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved.add_source(LOCAL_ADMINISTRATOR, "reseal-a", URL)
+    saved.add_source(LOCAL_ADMINISTRATOR, "reseal-b", URL)
+    keys.create(LOCAL_ADMINISTRATOR, "reseal")
+    key = profile_keys("reseal")[0].key
+    old, new = encryption_keys().current, EncryptionKey.generate()
+    block_key = home / "prefect" / "block.key"
+    opened_block_key = encryption_keys().unseal(block_key.read_text(), "block.key")
+
+    def use(*chosen: EncryptionKey) -> None:
+        for module in ("sealed", "embedded", "addresses"):
+            monkeypatch.setattr(f"blocks.{module}.encryption_keys", lambda: EncryptionKeys(chosen))
+
+    def save_once_then_die(*arguments: Any, **options: Any) -> None:
+        save(*arguments, **options)
+        raise KeyboardInterrupt
+
+    try:
+        use(new, old)
+        with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+            interrupted.setattr("blocks.saved.save", save_once_then_die)
+            keys.reseal(LOCAL_ADMINISTRATOR)
+        assert load_source("reseal-b").opened()["password"] == PASSWORD
+        assert "Prefect's own key" in keys.reseal(LOCAL_ADMINISTRATOR)
+        assert keys.reseal(LOCAL_ADMINISTRATOR) == []
+        use(new)
+        assert [load_source(name).opened()["password"] for name in ("reseal-a", "reseal-b")] == [PASSWORD] * 2
+        assert profile_keys("reseal")[0].key == key
+        assert EncryptionKeys((new,)).unseal(block_key.read_text(), "block.key") == opened_block_key
+        with pytest.raises(WrongKey):
+            use(EncryptionKey.generate())
+            keys.reseal(LOCAL_ADMINISTRATOR)
+    finally:
+        use(old, new)  # what other tests have saved is opened with the session's key again
+        keys.reseal(LOCAL_ADMINISTRATOR)
+        for name in ("reseal-a", "reseal-b"):
+            remove(Kind.SOURCE, name)
