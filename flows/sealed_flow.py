@@ -117,7 +117,7 @@ def ended(report: Report) -> Report:
     return cast(Report, failed)  # Prefect takes a state for a result and gives the caller what is in it
 
 
-def _failure(report: BackupReport | RestoreReport | IntegrityReport) -> RunFailed:
+def _failure(report: BackupReport | RestoreReport | IntegrityReport | HealReport) -> RunFailed:
     first = next(iter(report.failures))
     return RunFailed(f"{report.summary}: {first}", hint=first.hint, report=report)
 

@@ -15,9 +15,9 @@ from core.log import logger
 from core.manifest import ManifestFile
 from core.streams import Chunk, Chunks, Digest, Meter, through
 from services import progress, stored
+from services.authorship import Authors
 from services.backups import StoredBytes, commit, read_back
 from services.destinations import Destination
-from services.records import require_as_recorded
 from services.stored import Folder, StoredBackup
 
 log = logger(service="copies")
@@ -47,7 +47,7 @@ def _genuine(folder: Folder, origin: Destination, keys: Keyring) -> StoredBackup
     backup = stored.read(origin.storage, folder)
     if backup.manifest.key_ids() <= keys.keys():
         stored.require_genuine(backup, keys)
-    require_as_recorded(backup.manifest)
+    Authors(origin.storage).require_expected(backup)
     return backup
 
 

@@ -24,8 +24,9 @@ from core.manifest import JobReference, Manifest, SourceDescription
 from core.reports import Failure, Retained, RetainedBackup
 from core.retention import Candidate, Decision, Retention, decide
 from services import stored
+from services.authorship import Authors
 from services.destinations import Destination
-from services.records import catalog, require_as_recorded
+from services.records import catalog
 from services.stored import Folder, StoredBackup
 
 CUT = "an earlier deletion was cut short"
@@ -107,7 +108,7 @@ def _verdicts(place: Destination, series: Series, rules: Rules, keys: Callable[[
     """A decision for every backup of the series. Raises on any doubt about what there is."""
     folders = stored.folders(place.storage, naming.job_slug(series.job.name, series.job.id))
     found = {one.folder.backup_id: one for one in _backups(place, folders) if series.holds(one.manifest)}
-    _require_genuine(list(found.values()), keys)
+    _require_genuine(list(found.values()), keys, Authors(place.storage))
     candidates = [_candidate(place, one) for one in found.values()]
     decided = decide(candidates, rules.policy, rules.zone, rules.now)
     verdicts = [Verdict(found[one.backup.backup_id].folder, one) for one in decided]
@@ -124,12 +125,11 @@ def _backups(place: Destination, folders: Sequence[Folder]) -> Iterator[StoredBa
                 continue
 
 
-def _require_genuine(backups: Sequence[StoredBackup], keys: Callable[[], Keyring]) -> None:
+def _require_genuine(backups: Sequence[StoredBackup], keys: Callable[[], Keyring], authors: Authors) -> None:
     """Raise TamperedManifest or WrongKey unless all of them are as they were written, as far as that can be known."""
     available = keys() if any(one.manifest.key_ids() for one in backups) else {}
     for one in backups:
-        stored.require_genuine(one, available)
-        require_as_recorded(one.manifest)
+        authors.require(one, available)
         if one.manifest.started_at != naming.started_at(one.folder.backup_id):
             raise TamperedManifest(
                 f"the manifest of {one.folder.backup_id} says that it was started at {one.manifest.started_at}",
