@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 
 from actions.door import Identity, action
@@ -16,10 +16,13 @@ from core.log import logger
 from core.manifest import Manifest
 from core.permissions import Permission
 from core.ports import StorageAdapter
-from services import stored
+from core.settings import settings
+from services import janitor, stored
 from services.authorship import Authors
+from services.janitor import Leftover
 from services.records import catalog
 from services.stored import StoredBackup
+from services.workspace import alive
 
 log = logger(service="backups")
 
@@ -135,6 +138,20 @@ def _doubt(authors: Authors, backup: StoredBackup, keys: Callable[[], Keyring]) 
     except WrongKey:  # it is indexed all the same: its key may come back
         return None
     return None
+
+
+@action(Permission.BACKUPS_WRITE)
+def clean(who: Identity, at: Address, *, dry_run: bool) -> list[Leftover]:
+    """Remove what killed runs have left on a destination more than a day ago; gives what that is.
+
+    Raises ConfigurationError when the catalog cannot say what it knows there: then nothing is removed.
+    """
+    storage, name = _opened(at)
+    known = {entry.manifest.backup_id for entry in catalog().on_storage(name)}
+    found = list(janitor.leftovers(storage, datetime.now(UTC), spared=known | alive(settings().runs)))
+    for leftover in () if dry_run else found:
+        janitor.remove(storage, leftover)
+    return found
 
 
 def _opened(at: Address) -> tuple[StorageAdapter, str]:

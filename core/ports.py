@@ -227,6 +227,17 @@ class Markable(Protocol):
 
 
 @runtime_checkable
+class KeepsParts(Protocol):
+    """A storage in which an upload that was killed leaves something behind that no list shows."""
+
+    def parts(self) -> Sequence[StoredObject]:
+        """What unfinished uploads have written, of living ones too. Raises StorageError."""
+
+    def drop_part(self, key: str) -> None:
+        """Remove one of them, if it is still there. Raises StorageError."""
+
+
+@runtime_checkable
 class AdoptsFiles(Protocol):
     """A storage on a local file system, which can publish a finished file without copying it."""
 

@@ -50,6 +50,14 @@ def sweep(parent: Path) -> list[str]:
         return [folder.name for folder in sorted(parent.iterdir()) if _is_abandoned(folder) and _removed(folder)]
 
 
+def alive(parent: Path) -> set[str]:
+    """The ids of the runs that hold a folder here."""
+    if not parent.is_dir():
+        return set()
+    with _gate(parent):
+        return {folder.name for folder in parent.iterdir() if (folder / _OWNER).exists() and not _is_abandoned(folder)}
+
+
 @contextmanager
 def _gate(parent: Path) -> Iterator[None]:
     gate = os.open(parent / _GATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

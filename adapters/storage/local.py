@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ from core.ports import StoredObject
 from core.streams import CHUNK_SIZE, Chunk, Chunks
 
 PUBLISH_ATTEMPTS = 5
+_PART = re.compile(r"upload-[0-9a-f]{16}\.part")
 _MARK_TEXT = b"A destination of dbackup. Without this file it is taken for a mount point whose disk is missing.\n"
 
 
@@ -161,6 +163,28 @@ class Local:
             os.unlink(leaf, dir_fd=folder)
             folders.sync_folder(folder)
         self._prune(above)
+
+    def parts(self) -> Sequence[StoredObject]:
+        """The files of unfinished uploads, with the time they were last written to. Raises StorageError."""
+        found = []
+        with self._guarded(INCOMING), ExitStack() as opened:
+            try:
+                incoming = opened.enter_context(self._opened((INCOMING,)))
+            except FileNotFoundError:  # nothing was ever uploaded
+                return []
+            for name in filter(_PART.fullmatch, os.listdir(incoming)):  # noqa: PTH208 - by descriptor
+                with suppress(FileNotFoundError):  # finished since its name was read
+                    status = os.stat(name, dir_fd=incoming, follow_symlinks=False)
+                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                    found.append(StoredObject(name, status.st_size, modified))
+        return sorted(found, key=lambda part: part.key)
+
+    def drop_part(self, key: str) -> None:
+        """Remove the file of an unfinished upload. Raises StorageError for every other name."""
+        if not _PART.fullmatch(key):
+            raise StorageError(f"{key!r} is not the name of an unfinished upload")
+        with self._guarded(key), suppress(FileNotFoundError), self._opened((INCOMING,)) as incoming:
+            os.unlink(key, dir_fd=incoming)
 
     def staging(self) -> Path:
         """The hidden folder for files that may be adopted; made when it is missing. Raises StorageError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -185,3 +186,18 @@ def test_a_saved_storage_whose_disk_is_not_mounted_fails_and_nothing_is_written(
         assert answer.code == 1
         assert "is its disk mounted?" in answer.err
     assert list(disk.iterdir()) == []
+
+
+def test_what_killed_runs_have_left_is_shown_then_removed(dbackup: Dbackup, scene: Scene) -> None:
+    [job] = scene.folder.glob("[!.]*")
+    abandoned = job / "20200102T030405Z-abcdef"
+    abandoned.mkdir()
+    (abandoned / "shop.db").write_bytes(b"half")
+    os.utime(abandoned / "shop.db", (0, 0))
+    shown = dbackup.succeeds("clean", "--at", scene.storage, "--dry-run")
+    assert [one["key"] for one in shown["leftovers"]] == [f"{job.name}/{abandoned.name}"]
+    assert abandoned.exists()
+    assert dbackup("clean", "--at", scene.storage).code == 0
+    assert not abandoned.exists()
+    assert dbackup.succeeds("clean", "--at", scene.storage)["leftovers"] == []
+    assert (job / scene.backup_id / "backup.meta.json").exists()
