@@ -8,6 +8,9 @@ from before encryption was switched on; one that this system took after it was s
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from core import naming
 from core.container import Keyring
 from core.errors import BackupNotFound, DBackupError, TamperedManifest
 from core.log import logger
@@ -41,18 +44,20 @@ class Authors:
         known = _recorded(manifest.backup_id)
         if known is not None:
             _require_equal(known, manifest)
-        elif not manifest.key_ids() and "" < self._encrypts_since(backup.folder.slug) < manifest.backup_id:
+        elif not manifest.key_ids() and self._encrypts_by(backup.folder.slug, naming.started_at(manifest.backup_id)):
             raise TamperedManifest(
                 f"{manifest.backup_id} is not encrypted, but older backups of {manifest.job.name} are, and this system "
                 f"has not taken it: somebody who can write to {self._storage.describe()} may have put it there",
                 hint="use an older backup by its id, or, if you know who took this one, accept it: --accept-tampered",
             )
 
-    def _encrypts_since(self, slug: str) -> str:
+    def _encrypts_by(self, slug: str, moment: datetime) -> bool:
+        """Whether an encrypted backup of the job was started at that moment or before."""
         if slug not in self._first_encrypted:
             beside = (one.backup_id for one in stored.folders(self._storage, slug) if one.encrypted)
             self._first_encrypted[slug] = min([*beside, *_recorded_encrypted(slug)], default="")
-        return self._first_encrypted[slug]
+        first = self._first_encrypted[slug]
+        return bool(first) and naming.started_at(first) <= moment
 
 
 def _recorded(backup_id: str) -> Manifest | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from services.records import catalog
 from tests.flows.shop import job, rows
 from tests.flows.test_backup import fill, wrapper
 from tests.servers.postgresql import Server
+from tests.waiting import until
 
 
 def wish(storage: Path, target: str | Path, **options: object) -> RestoreSpec:
@@ -150,9 +152,16 @@ def test_a_plain_backup_put_in_place_of_an_encrypted_one_is_refused(
     assert not (tmp_path / "back.db").exists()
 
 
+def _let_a_second_pass(report: BackupReport) -> None:
+    """Of two backups of one second, nobody can say which is newer."""
+    second = report.started_at.replace(microsecond=0)
+    until(lambda: datetime.now(UTC) >= second + timedelta(seconds=1), "the next second")
+
+
 @pytest.fixture
 def planted(shop: Path, stored: BackupReport, tmp_path: Path) -> BackupReport:
     """A newer backup that is not encrypted, of which this system's catalog knows nothing."""
+    _let_a_second_pass(stored)
     report = backup(job(shop, tmp_path / "backups"))
     catalog().forget_location(report.backup_id, str(tmp_path / "backups"))
     return report
@@ -198,7 +207,10 @@ def test_a_planted_backup_is_doubtful_to_a_check_and_to_the_catalog(
 
 def test_encryption_that_was_really_switched_on_or_off_alarms_nobody(shop: Path, tmp_path: Path, profile: str) -> None:
     where = Address(f"file://{tmp_path / 'backups'}")
-    taken = [backup(job(shop, tmp_path / "backups", profile=chosen)) for chosen in (None, profile, None)]
+    taken = list[BackupReport]()
+    for chosen in (None, profile, None):
+        taken.append(backup(job(shop, tmp_path / "backups", profile=chosen)))
+        _let_a_second_pass(taken[-1])
     first, _, last = (report.backup_id for report in taken)
     catalog().forget_location(first, str(tmp_path / "backups"))
     for backup_id in (first, last):
@@ -218,6 +230,7 @@ def test_a_changed_manifest_does_not_replace_the_one_the_catalog_knows(shop: Pat
 
 def test_a_manifest_of_another_backup_is_refused(shop: Path, stored: BackupReport, tmp_path: Path) -> None:
     older = tmp_path / "backups" / stored.folder / "backup.meta.json"
+    _let_a_second_pass(stored)
     newer = tmp_path / "backups" / backup(job(shop, tmp_path / "backups")).folder / "backup.meta.json"
     newer.write_bytes(older.read_bytes())
     with pytest.raises(TamperedManifest, match="belongs to the backup"):
