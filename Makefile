@@ -46,6 +46,7 @@ check: $(VENV)/.development
 	$(BIN)/python -m pytest -q tests/test_house.py
 
 bench: $(VENV)/.development
+	@$(BIN)/python -m tests.servers.install
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 format: $(VENV)/.development

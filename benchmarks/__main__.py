@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import machine, postgresql, report
+from benchmarks import machine, postgresql, report, s3, sftp, throttled
 from benchmarks.contestants import (
     DATABASE,
     KEPT,
@@ -32,6 +32,7 @@ from tests.servers.postgresql import Server
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 FOLDER = Path(".bench")
+LARGEST_OBJECT = 512  # MiB that go to a storage and back
 
 
 def main() -> int:
@@ -39,7 +40,8 @@ def main() -> int:
     wish = _arguments()
     try:
         with postgresql.server(max([wish.size, *wish.memory])) as server, _folder() as folder:
-            text = _measured(wish, server, folder)
+            parts = [_measured(wish, server, folder), machine.describe(server, folder)]
+        text = "\n\n".join([*_storages(wish), *parts] if wish.storages else parts)
     except ProgramFailed as failure:
         _say(f"{failure}.")
         return 1
@@ -61,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--memory", type=_size, nargs="*", default=[200 << 20, 2 << 30], help="databases to take memory of"
     )
+    parser.add_argument("--storages", action=argparse.BooleanOptionalAction, default=True, help="S3 and SFTP, too")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {report.PAGE.name} too")
     return parser.parse_args()
 
@@ -84,8 +87,14 @@ def _folder() -> Iterator[Path]:
 
 def _measured(wish: argparse.Namespace, server: Server, folder: Path) -> str:
     arena = Arena(server, folder)
-    parts = [_speed(wish, arena), _memory(wish, arena), machine.describe(server, folder)]
-    return "\n\n".join(filter(None, parts))
+    return "\n\n".join(filter(None, [_speed(wish, arena), _memory(wish, arena)]))
+
+
+def _storages(wish: argparse.Namespace) -> list[str]:
+    """Storages beside the tools that people use for them, and a backup behind a slow network."""
+    mib = min(wish.size >> 20, LARGEST_OBJECT)
+    _say(f"taking {mib} MiB to storages and back")
+    return [one.measured(mib, wish.rounds) for one in (s3, sftp, throttled)] if wish.rounds else []
 
 
 def _speed(wish: argparse.Namespace, arena: Arena) -> str:

@@ -39,9 +39,13 @@ def main() -> None:
     if wish.act:
         _act(wish.act, **json.load(sys.stdin))
         return
-    room = 4 * wish.size * MIB
-    with tempfile.TemporaryDirectory(prefix="dbackup-bench-", dir=quick_folder(room)) as folder:
-        print(_measured(Path(folder), wish.size, wish.rounds))
+    print(measured(wish.size, wish.rounds))
+
+
+def measured(mib: int, rounds: int) -> str:
+    """The table, for an object of ``mib`` MiB."""
+    with tempfile.TemporaryDirectory(prefix="dbackup-bench-", dir=quick_folder(4 * mib * MIB)) as folder:
+        return _measured(Path(folder), mib, rounds)
 
 
 def _measured(folder: Path, size: int, rounds: int) -> str:
@@ -59,13 +63,16 @@ def _measured(folder: Path, size: int, rounds: int) -> str:
                 print(f"round {number + 1}  {way:4}  rclone {rival:.2f} s  ours {ours:.2f} s", file=sys.stderr)
             for name in ("rclone", "ours"):
                 server.client().delete_object(Bucket=BUCKET, Key=f"{PREFIX}/{name}")
-    return table(("", "rclone MiB/s", "ours MiB/s", "ours × rclone"), [_line(way, size, found[way]) for way in WAYS])
+    return table(
+        (f"{size} MiB by S3", "rclone MiB/s", "ours MiB/s", "ours × rclone"),
+        [_line(way, size, found[way]) for way in WAYS],
+    )
 
 
 def _line(way: str, size: int, times: list[tuple[float, float]]) -> tuple[str, ...]:
     rival, ours = (median(column) for column in zip(*times, strict=True))
     ratio = median(one / other for one, other in times)  # of speeds, within the same round
-    return f"{size} MiB {way}", f"{size / rival:.0f}", f"{size / ours:.0f}", f"{ratio:.2f}"
+    return way, f"{size / rival:.0f}", f"{size / ours:.0f}", f"{ratio:.2f}"
 
 
 def _rclone(server: S3Server, way: str, source: Path) -> float:

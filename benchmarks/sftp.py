@@ -34,15 +34,17 @@ def main() -> int:
     parser.add_argument("--mib", type=int, default=512, help="size of the object")
     parser.add_argument("--rounds", type=int, default=5)
     wish = parser.parse_args()
-    with account(quick_folder(4 * wish.mib * MIB)) as user, running(user, SFTP_INSIDE) as server:
-        body = user.folder / "body"
-        _fill(body, wish.mib)
-        rounds = [_round(server, body) for _ in range(wish.rounds)]
-    print(table(("", "seconds", "MiB/s", f"speed × {OPENSSH}"), _rows(rounds, wish.mib)))
-    print(
-        f"\n{wish.mib} MiB, {wish.rounds} rounds, load average {', '.join(f'{load:.1f}' for load in os.getloadavg())}"
-    )
+    print(measured(wish.mib, wish.rounds))
     return 0
+
+
+def measured(mib: int, rounds: int) -> str:
+    """The table, for an object of ``mib`` MiB."""
+    with account(quick_folder(4 * mib * MIB)) as user, running(user, SFTP_INSIDE) as server:
+        body = user.folder / "body"
+        _fill(body, mib)
+        found = [_round(server, body) for _ in range(rounds)]
+    return table((f"{mib} MiB by SFTP", "seconds", "MiB/s", f"speed × {OPENSSH}"), _rows(found, mib))
 
 
 def _rows(rounds: list[dict[tuple[str, str], float]], mib: int) -> Iterator[tuple[str, ...]]:
