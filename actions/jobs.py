@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
 from actions.door import Identity, action
-from core.jobs import JobSpec
+from blocks.addresses import open_channel
+from core.errors import DBackupError
+from core.events import Event
+from core.jobs import Address, JobSpec
 from core.permissions import Permission
-from core.reports import BackupReport, HealReport
+from core.reports import BackupReport, Delivery, HealReport
+from services import freshness, notifications
+from services.freshness import Freshness
 
 
 @action(Permission.JOBS_WRITE)
@@ -48,6 +56,32 @@ def heal(who: Identity, name: str) -> HealReport:
     from flows.heal import heal as flow
 
     return flow(jobs.get(name))
+
+
+@action(Permission.JOBS_EXECUTE)
+def check_freshness(who: Identity) -> list[tuple[Freshness, tuple[Delivery, ...]]]:
+    """How old the last good backup of each job is; the channels of one that is overdue are told, and say so here."""
+    from deployments import jobs
+
+    now = datetime.now(UTC)
+    checked = [(spec, freshness.of_job(spec, now)) for spec in jobs.everything()]
+    return [(found, tuple(_told(spec, found, now)) if found.overdue else ()) for spec, found in checked]
+
+
+def _told(spec: JobSpec, found: Freshness, now: datetime) -> Iterator[Delivery]:
+    age = found.age(now)
+    message = notifications.overdue(spec.name, age.total_seconds() if age else None)
+    for rule in spec.notify:
+        if Event.OVERDUE not in rule.events:
+            continue
+        try:
+            notifications.deliver(open_channel(Address(rule.channel)), message)
+        except DBackupError as error:
+            yield Delivery(
+                channel=rule.channel, event=Event.OVERDUE, delivered=False, reason=error.message, hint=error.hint
+            )
+        else:
+            yield Delivery(channel=rule.channel, event=Event.OVERDUE, delivered=True)
 
 
 @action(Permission.JOBS_WRITE)

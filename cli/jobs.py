@@ -122,6 +122,28 @@ def heal(out: Output, name: Name) -> None:
 
 
 @command(jobs)
+def overdue(out: Output) -> None:
+    """Look for jobs without a good backup for too long, and tell their channels.
+
+    Made for cron: the exit code is 1 when there is one.
+    """
+    from datetime import UTC, datetime
+
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    with out.waiting("looking"):
+        found = actions.check_freshness(LOCAL_ADMINISTRATOR)
+    answer = {"jobs": [{"freshness": one, "notifications": told} for one, told in found]}
+    out.answer(answer, render.freshness([one for one, _ in found], datetime.now(UTC)))
+    for delivery in (delivery for _, told in found for delivery in told):
+        out.note(render.done(str(delivery)) if delivery.delivered else render.problem(str(delivery), delivery.hint))
+    if any(one.overdue for one, _ in found):
+        raise typer.Exit(FAILED)
+
+
+@command(jobs)
 def delete(out: Output, name: Name) -> None:
     """Forget a job. Its backups stay."""
     from actions import jobs as actions

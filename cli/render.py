@@ -17,6 +17,8 @@ from cli import words
 from core.states import RunState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from core.manifest import ManifestFile
     from core.reports import (
         BackupReport,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         RestoreReport,
         Retained,
     )
+    from services.freshness import Freshness
 
 GOOD = Text("✓", "green")
 BAD = Text("✗", "red")
@@ -203,6 +206,26 @@ def healed(copies: Iterable[Healed]) -> RenderableType:
         else:
             grid.add_row(BAD, f"{one.backup_id} is still owed to {one.storage}: {one.reason}")
     return grid
+
+
+def freshness(found: Sequence[Freshness], now: datetime) -> RenderableType:
+    """How old the last good backup of each job is."""
+    if not found:
+        return note("no job is saved yet; make one: dbackup job create NAME --source SOURCE --to STORAGE")
+    rows = []
+    for one in found:
+        age = one.age(now)
+        sign = BAD if one.overdue else GOOD if one.overdue_after else DOUBTFUL
+        limit = f"{one.overdue_after} h" if one.overdue_after else Text("nobody looks; --overdue-after", "dim")
+        rows.append(
+            (
+                Text.assemble(sign, " ", "overdue" if one.overdue else "in time" if one.overdue_after else "unwatched"),
+                one.job,
+                f"{words.duration(age.total_seconds())} ago" if age else "none yet",
+                limit,
+            )
+        )
+    return table(("State", "Job", "Last good backup", "Overdue after"), rows)
 
 
 def integrity(report: IntegrityReport) -> RenderableType:

@@ -47,6 +47,10 @@ def wishes(  # noqa: PLR0913 - its parameters are options
         Many | None, typer.Option(metavar="NAME=RULES", help="Other rules for one destination.", show_default=False)
     ] = None,
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="Where a day ends: Europe/Berlin.")] = "UTC",
+    overdue_after: Annotated[
+        int | None,
+        typer.Option(metavar="HOURS", help="Overdue without a good backup for so long.", show_default=False),
+    ] = None,
     retries: Annotated[int, typer.Option(metavar="N", help="How often to try a failed upload again.")] = 3,
     spool: Annotated[str, typer.Option(metavar="disk|memory", help="Where bytes wait for slow destinations.")] = "disk",
     notify: Notify = None,
@@ -65,6 +69,7 @@ def wishes(  # noqa: PLR0913 - its parameters are options
         "keep": retention(keep),
         "keep_at": {name: retention(rules) for name, _, rules in (one.partition("=") for one in keep_at or ())},
         "timezone": timezone,
+        "overdue_after": overdue_after,
         "retries": retries,
         "spool": spool,
         "notify": tuple(notify or ()),

@@ -127,7 +127,8 @@ class JobSpec(BaseModel):
 
     ``keep`` is the retention of every destination, ``keep_at`` that of single ones, by their saved name. ``timezone``,
     an IANA name, says where a day ends.
-    ``notify`` says which channels are told of what.
+    ``notify`` says which channels are told of what. ``overdue_after`` is after how many hours without a good backup
+    the job is overdue; None means that nobody looks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -150,6 +151,7 @@ class JobSpec(BaseModel):
     keep_at: dict[str, Retention] = Field(default_factory=dict)
     timezone: str = "UTC"
     notify: NotifyRules = ()
+    overdue_after: int | None = Field(default=None, ge=1)
 
     @field_validator("timezone")
     @classmethod

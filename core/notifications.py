@@ -46,7 +46,7 @@ class Notification:
     """What happened. ``subject`` is what it happened to, for example ``Backup of shop``.
 
     Sizes are in bytes: ``dump_size`` as the tools produced it, ``size`` as stored. ``seconds`` is how long the run
-    took; for ``OVERDUE``, how long ago the last good backup was.
+    took; for ``OVERDUE``, how long ago the last good backup was, None when there is none.
     """
 
     event: Event
@@ -76,7 +76,8 @@ class Notification:
             case Event.FAILURE | Event.INTEGRITY:
                 return "failed"
             case Event.OVERDUE:
-                return f"is overdue: no good one for {duration(self.seconds or 0)}"
+                since = "yet" if self.seconds is None else f"for {duration(self.seconds)}"
+                return f"is overdue: no good one {since}"
             case Event.TEST:
                 return "works"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from cli.exits import FAILED, PARTIAL, USAGE
 from tests.cli.conftest import Dbackup
 from tests.disks import read_only
+from tests.servers.webhooks import Webhooks
 
 
 @pytest.fixture
@@ -73,6 +75,33 @@ def test_pruning_says_why_before_anything_goes(dbackup: Dbackup, job: str, tmp_p
         assert doubtful.json["destinations"][1]["failure"]["reason"]
     finally:
         dbackup.succeeds("job", "delete", "strict")
+
+
+def test_a_job_that_has_stopped_running_is_found_and_its_channel_told(
+    dbackup: Dbackup, job: str, json_service: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dbackup.succeeds("notification", "add", "job-ops", f"apprise+json://127.0.0.1:{json_service.port}/hook")
+    dbackup.succeeds(
+        "job", "create", "watched", "--source", "job-shop", "--to", "job-near",
+        "--overdue-after", 26, "--notify", "job-ops:overdue",
+    )  # fmt: skip
+    try:
+        never = dbackup("job", "overdue")
+        assert never.code == FAILED
+        assert "none yet" in never.out
+        assert "unwatched" in never.out  # the other job has no limit
+        assert [one["title"] for one in json_service.taken] == ["The backup of watched is overdue: no good one yet"]
+        dbackup.succeeds("job", "run", "watched")
+        assert dbackup("job", "overdue").code == 0
+        assert len(json_service.taken) == 1
+        monkeypatch.setattr("services.freshness.last_good", lambda _: datetime.now(UTC) - timedelta(hours=27))
+        late = dbackup("job", "overdue")
+        assert late.code == FAILED
+        assert "job-ops was told" in late.err
+        assert len(json_service.taken) == 2
+    finally:
+        dbackup.succeeds("job", "delete", "watched")
+        dbackup.succeeds("notification", "remove", "job-ops")
 
 
 def test_what_a_job_needs_is_not_removed_under_it(dbackup: Dbackup, job: str) -> None:
