@@ -8,7 +8,9 @@ been read back. Nothing of an unfinished backup is left behind.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -52,17 +54,19 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
     story, name = BackupStory(job), job.name or job.source.shown
     with recorded("backup", name) as execution, notifying(job.notify, story) as notifier:
         prepared = steps.initialize(job, trigger)
-        with steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
+        with steps.alone(prepared), steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
             for item in backups.items(prepared.plan, scratch):
                 attempts.append(Attempt(item, backups.spool(prepared.plan, spools / item.name)))
                 _begin(prepared, attempts[-1])
                 attempts[-1].dumped = _dump(prepared.plan, attempts[-1])
                 _let_go(attempts)
+                if job.spool == "memory":  # the bound is for all databases together
+                    _wait(attempts)
             manifest, copies, failures = _settle(prepared, attempts)
-        healed = healing.settle(prepared, manifest, copies)
-        report = _report(prepared, manifest, copies, failures).model_copy(update={"healed": healed})
-        report = notifier.told(report)
+        healing.owe(prepared, manifest, copies)
+        report = notifier.told(_report(prepared, manifest, copies, failures))
         complete(execution, report)
+        report = report.model_copy(update={"healed": healing.pay(prepared)})  # nothing it meets changes this run
     return ended(report)
 
 
@@ -126,54 +130,54 @@ def _wait(attempts: Sequence[Attempt]) -> None:
 
 
 def _settle(prepared: Prepared, attempts: Sequence[Attempt]) -> tuple[Manifest, list[StoredCopy], list[Failure]]:
-    """Wait for the uploads, prove each copy, and commit those that are proven."""
-    _wait(attempts)
+    """Prove and commit each copy as soon as it is there: no destination waits for a slower one.
+
+    The manifest is one and the same everywhere.
+    """
     files = [attempt.dumped for attempt in attempts if isinstance(attempt.dumped, ManifestFile)]
     failures = [attempt.dumped for attempt in attempts if isinstance(attempt.dumped, Failure)]
-    problems = {one.name: _upload_problem(one, attempts) for one in prepared.destinations}
-    proofs: dict[str, Failure | str] = {name: problem for name, problem in problems.items() if problem}
-    unproven = [one for one in prepared.destinations if one.name not in proofs]
-    if any(file.kind == "database" for file in files):
-        proofs |= _verify(prepared, unproven, files)
-    else:
-        proofs |= {one.name: _nothing_dumped(one.name) for one in unproven}
     manifest = backups.manifest(prepared.plan, files, missing=[failure.subject for failure in failures])
-    names = _names(attempts)
-    copies = [_copy(prepared.plan, one, proofs[one.name], manifest, names) for one in prepared.destinations]
+    with ThreadPoolExecutor(len(prepared.destinations), thread_name_prefix="settle") as threads:
+        under_way = [
+            threads.submit(copy_context().run, _settled, prepared.plan, one, attempts, manifest)
+            for one in prepared.destinations
+        ]
+        try:
+            copies = [one.result() for one in under_way]
+        except BaseException:  # a cancellation: the threads end with the uploads that they wait for
+            for attempt in attempts:
+                attempt.spool.cancel()
+            raise
     return manifest, [*copies, *prepared.unusable], failures
 
 
+def _settled(plan: Plan, destination: Destination, attempts: Sequence[Attempt], manifest: Manifest) -> StoredCopy:
+    """Wait for the uploads to a destination, prove what lies there, and commit it; or remove what is not proven."""
+    problem = _upload_problem(destination, attempts) or _nothing_dumped(destination, manifest)
+    try:
+        if problem is None:
+            proof = retried(steps.verify, plan.spec.retries)(plan, destination, manifest.files)
+            return retried(steps.commit, plan.spec.retries)(plan, destination, manifest, proof)
+    except DBackupError as error:
+        problem = Failure.of(destination.name, error)
+    backups.withdraw(destination.storage, plan, [attempt.item.name for attempt in attempts])
+    return StoredCopy(storage=destination.name, complete=False, failure=problem)
+
+
 def _upload_problem(destination: Destination, attempts: Sequence[Attempt]) -> Failure | None:
-    """Why a destination has not everything that was dumped."""
-    dumped = [attempt for attempt in attempts if isinstance(attempt.dumped, ManifestFile)]
-    problems = (failure_of(destination.name, attempt.uploads[destination.name]) for attempt in dumped)
+    """Why a destination has not everything that was dumped. Waits for its uploads."""
+    problems = [
+        failure_of(destination.name, attempt.uploads[destination.name])
+        for attempt in attempts
+        if isinstance(attempt.dumped, ManifestFile)
+    ]
     return next(filter(None, problems), None)
 
 
-def _verify(
-    prepared: Prepared, destinations: Sequence[Destination], files: Sequence[ManifestFile]
-) -> dict[str, Failure | str]:
-    """Prove every copy, all destinations at once; gives how each was proven, or why not."""
-    verify = retried(steps.verify, prepared.plan.spec.retries)
-    checks = {one.name: verify.submit(prepared.plan, one, files) for one in destinations}
-    return {name: failure_of(name, check) or check.result() for name, check in checks.items()}
-
-
-def _nothing_dumped(name: str) -> Failure:
-    return Failure(subject=name, reason="no database could be dumped, so there is nothing to keep")
-
-
-def _copy(
-    plan: Plan, destination: Destination, proof: Failure | str, manifest: Manifest, names: Sequence[str]
-) -> StoredCopy:
-    """Commit a copy that was proven, by the way that ``proof`` says; remove the remains of one that was not."""
-    try:
-        if isinstance(proof, str):
-            return steps.commit(plan, destination, manifest, proof)
-    except DBackupError as error:
-        proof = Failure.of(destination.name, error)
-    backups.withdraw(destination.storage, plan, names)
-    return StoredCopy(storage=destination.name, complete=False, failure=proof)
+def _nothing_dumped(destination: Destination, manifest: Manifest) -> Failure | None:
+    if any(file.kind == "database" for file in manifest.files):
+        return None
+    return Failure(subject=destination.name, reason="no database could be dumped, so there is nothing to keep")
 
 
 def _report(

@@ -17,7 +17,7 @@ from core.states import RunState
 from flows.notifying import notifying
 from flows.sealed_flow import ended, sealed_flow
 from services.restores import Piece
-from services.workspace import sweep, workspace
+from services.workspace import workspace
 from tasks import restore as steps
 from tasks.bookkeeping import complete, recorded
 from tasks.notifications import RestoreStory
@@ -30,7 +30,6 @@ def restore(wish: RestoreSpec) -> RestoreReport:
     started_at = datetime.now(UTC)
     with recorded("restore", wish.backup) as execution, notifying(wish.notify, RestoreStory(wish)) as notifier:
         resolved = steps.resolve(wish)
-        sweep(settings().runs)
         with workspace(settings().runs, f"restore-{execution}") as folder:
             outcomes = [_outcome(resolved, piece, folder) for piece in resolved.pieces]
         report = notifier.told(_report(resolved, wish, outcomes, started_at))

@@ -292,9 +292,14 @@ def commit(storage: StorageAdapter, folder: str, written: bytes) -> None:
             f"the manifest would hold {len(written):,} bytes, and a reader takes no more than {MAX_SIZE:,}",
             hint="back up fewer databases in one job",
         )
-    storage.put(key, [written])
+    ours = True
+    try:
+        storage.put(key, [written])
+    except ObjectExists:  # an earlier try has stored it, and the answer was lost on the way; or somebody else has
+        ours = False
     if b"".join(bytes(chunk) for chunk in storage.get(key)) != written:
-        storage.delete(key)
+        if ours:
+            storage.delete(key)
         raise ChecksumMismatch(
             f"{key} on {storage.describe()} gives back other bytes than were written",
             hint="do not rely on this destination; check the disk or the provider",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import ConfigurationError
+from core.errors import BackupError, ConfigurationError
 
 _OWNER = ".owner"  # held by a run for as long as it lives
 _GATE = ".gate"  # held for the moment in which a folder is made or judged abandoned
@@ -40,6 +40,37 @@ def workspace(parent: Path, run_id: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(owner)
+
+
+@contextmanager
+def held(parent: Path, name: str, job: str) -> Iterator[None]:
+    """Hold a job for as long as this context lasts: the kernel lets go of it however the process dies.
+
+    Raises BackupError when another process holds it, ConfigurationError when the folder cannot be used.
+    """
+    try:
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(parent / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write to {parent}: {error.strerror}", hint="set DBACKUP_HOME to a writable folder"
+        ) from None
+    try:
+        _take(lock, job)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, job: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BackupError(
+            f"{job} is running already, and a job never overlaps itself",
+            hint="wait for that run to end",
+            permanent=False,
+        ) from None
 
 
 def sweep(parent: Path) -> list[str]:

@@ -24,7 +24,8 @@ from services.memory_spool import MemorySpool
 from services.records import catalog
 from services.retention import Rules, Series
 from services.spool import Spool, SpoolReader
-from services.workspace import sweep, workspace
+from services.workspace import held, sweep, workspace
+from tasks.bookkeeping import note_crashed
 from tasks.step import step
 
 log = logger(service="backup")
@@ -100,6 +101,16 @@ def _spools_beside(destinations: Sequence[Destination]) -> Path | None:
 
 
 @contextmanager
+def alone(prepared: Prepared) -> Iterator[None]:
+    """Within this context no other run of the same job goes on, on this machine. Raises BackupError at once."""
+    if not prepared.plan.spec.name:
+        yield
+        return
+    with held(settings().home / "jobs", prepared.plan.slug, prepared.plan.job.name):
+        yield
+
+
+@contextmanager
 def folders(prepared: Prepared) -> Iterator[tuple[Path, Path]]:
     """The run's folder for its spools, and one on this machine for what an engine must write in clear.
 
@@ -107,7 +118,7 @@ def folders(prepared: Prepared) -> Iterator[tuple[Path, Path]]:
     """
     parents = {prepared.spools.parent: None, settings().runs: None}
     for run_id in (run_id for parent in parents for run_id in sweep(parent)):
-        log.warning("removed what a dead run had left", run=run_id)
+        note_crashed(run_id)
     with ExitStack() as stack:
         made = [stack.enter_context(workspace(parent, prepared.spools.name)) for parent in parents]
         yield made[0], made[-1]

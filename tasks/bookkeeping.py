@@ -46,8 +46,14 @@ def _reason(error: BaseException) -> str:
 def _mark_crashed() -> None:
     """A run whose process is gone without a word left the folder that it held behind: it is not running."""
     for name in sweep(settings().runs):
-        if name.startswith(_RUN):
-            _finish(name.removeprefix(_RUN), RunState.CRASHED, "its process ended without a word")
+        note_crashed(name)
+
+
+def note_crashed(folder: str) -> None:
+    """A folder was swept: if it was the one that a run held while it lived, that run has crashed."""
+    log.warning("removed what a dead run had left", folder=folder)
+    if folder.startswith(_RUN):
+        _finish(folder.removeprefix(_RUN), RunState.CRASHED, "its process ended without a word")
 
 
 def _begin(kind: str, job: str) -> str:

@@ -21,24 +21,22 @@ from tasks.step import step
 log = logger(service="healing")
 
 
-def settle(prepared: Prepared, manifest: Manifest, copies: Sequence[StoredCopy]) -> tuple[Healed, ...]:
-    """Pay what earlier runs owe to the destinations of this one, then note what this one owes itself."""
-    plan = prepared.plan
-    paid = tuple[Healed, ...]()
-    if _owes(plan.slug):
-        paid = heal(plan.slug, prepared.destinations, all_answer=not prepared.unusable)
+def owe(prepared: Prepared, manifest: Manifest, copies: Sequence[StoredCopy]) -> None:
+    """Note which destinations this run owes its backup to."""
     if any(copy.complete for copy in copies):
         missing = [(copy.storage, str(copy.failure)) for copy in copies if not copy.complete]
-        healing.owe(plan.folder, manifest.backup_id, missing)
-    return paid
+        healing.owe(prepared.plan.folder, manifest.backup_id, missing)
 
 
-def _owes(slug: str) -> bool:
+def pay(prepared: Prepared) -> tuple[Healed, ...]:
+    """Bring to the destinations of this run what earlier ones owe them. Whatever fails is logged and stays owed."""
+    slug, answering = prepared.plan.slug, {one.name for one in prepared.destinations}
     try:
-        return bool(owed_copies().of_job(slug))
+        if any(one.storage in answering for one in owed_copies().of_job(slug)):
+            return heal(slug, prepared.destinations, all_answer=not prepared.unusable)
     except DBackupError as error:
-        log.warning("it is not known whether copies are owed", reason=error.message)
-        return False
+        log.warning("what earlier runs owe stays owed", reason=error.message)
+    return ()
 
 
 @step("heal")

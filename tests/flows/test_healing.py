@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from actions import backups as stored_backups
 from actions.door import LOCAL_ADMINISTRATOR
 from adapters.storage.local import Local
-from core.errors import ConnectionError, RunFailed
+from core.errors import BackupError, ConnectionError, RunFailed
 from core.jobs import Address, IntegritySpec, JobSpec
 from core.reports import BackupReport, HealReport
 from core.states import RunState
@@ -21,6 +22,8 @@ from flows.integrity import integrity
 from services.records import catalog
 from tests.disks import read_only
 from tests.flows.shop import files_below, job
+from tests.servers.postgresql import Server
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -169,3 +172,90 @@ def test_what_somebody_else_has_put_in_the_place_of_an_object_is_not_taken_for_i
     assert isinstance(report, BackupReport)
     far = next(copy for copy in report.copies if copy.storage == str(tmp_path / "far"))
     assert not far.complete
+
+
+def test_a_copy_counts_as_soon_as_it_is_proven_whatever_the_others_do(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, near_counts = Local.put, []
+
+    def slow_when_far(self: Local, key: str, chunks: Chunks) -> None:
+        if str(tmp_path / "far") == self.describe() and key.endswith(".zst"):
+            until(lambda: list((tmp_path / "near").rglob("backup.meta.json")), "the near copy to count")
+            near_counts.append(key)
+        put(self, key, chunks)
+
+    monkeypatch.setattr(Local, "put", slow_when_far)
+    assert backup(job(shop, tmp_path / "near", tmp_path / "far")).state is RunState.SUCCESS
+    assert near_counts
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["nothing was stored", "only the answer was lost"])
+def test_a_manifest_is_tried_again_like_everything_else(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    put, cut = Local.put, []
+
+    def cut_at_the_manifest(self: Local, key: str, chunks: Chunks) -> None:
+        if key.endswith("backup.meta.json") and not cut:
+            cut.append(key)
+            if stored:
+                put(self, key, chunks)
+            raise ConnectionError("the line was cut")
+        put(self, key, chunks)
+
+    monkeypatch.setattr(Local, "put", cut_at_the_manifest)
+    monkeypatch.setattr("tasks.step.FIRST_PAUSE", 0.1)
+    report = backup(job(shop, tmp_path / "near", retries=1))
+    assert cut
+    assert report.state is RunState.SUCCESS
+    assert catalog().find(report.backup_id).storages == (str(tmp_path / "near"),)
+
+
+def test_a_fault_of_healing_changes_nothing_about_the_backup(
+    two: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missed = partial(two, tmp_path / "far")
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.healing.healing.heal", broken)
+        report = backup(two)
+    assert report.state is RunState.SUCCESS
+    assert [copy.complete for copy in report.copies] == [True, True]
+    assert [one.backup_id for one in backup(two).healed] == [missed.backup_id]
+
+
+def test_a_job_never_overlaps_itself(two: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, refused = Local.put, []
+
+    def again_meanwhile(self: Local, key: str, chunks: Chunks) -> None:
+        if not refused and key.endswith(".zst"):
+            with pytest.raises(BackupError, match="running already") as caught:
+                copy_context().run(backup, two)
+            refused.append(caught.value)
+        put(self, key, chunks)
+
+    monkeypatch.setattr(Local, "put", again_meanwhile)
+    assert backup(two).state is RunState.SUCCESS
+    assert not refused[0].permanent
+
+
+def test_a_spool_in_memory_is_bounded_for_all_databases_together(
+    postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        postgresql.create(name)
+    under_way, most, put = set[str](), [0], Local.put
+
+    def counted(self: Local, key: str, chunks: Chunks) -> None:
+        under_way.add(key)
+        most.append(len(under_way))
+        put(self, key, chunks)
+        under_way.discard(key)
+
+    monkeypatch.setattr(Local, "put", counted)
+    backup(job(postgresql.url(), tmp_path / "near", spool="memory"))
+    assert max(most) == 1
