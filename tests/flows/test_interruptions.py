@@ -7,20 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-import services.backups
-from blocks import embedded
-from blocks.api import prefect_api
-from core.errors import RunFailed
-from core.manifest import ManifestFile
-from core.settings import settings
 from core.states import RunState
 from flows.backup import backup
 from services.records import executions
@@ -95,46 +87,52 @@ def test_the_arguments_of_the_tools_show_neither_password_nor_user(postgresql: S
             assert not any(secret.encode() in line for line in tools)
 
 
-@pytest.fixture
-def kill_prefect() -> Iterator[Callable[[], None]]:
-    """Kills the session's embedded server, which is there again afterwards."""
+WITHOUT_PREFECT = """
+import json, os, signal, sys
+import services.backups
+from blocks import embedded
+from core.errors import RunFailed
+from core.jobs import JobSpec
+from core.settings import settings
+from flows.backup import backup
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from services.records import executions
 
-    def kill() -> None:
-        address = json.loads((embedded.folder(settings()) / embedded.ADDRESS).read_text())
-        os.kill(address["pid"], signal.SIGKILL)
-        until(lambda: embedded.running(settings()) is None, "the end of the server")
+dump = services.backups.dump
 
-    with prefect_api():
-        pass
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # it would try for minutes
-        yield kill
-    with prefect_api():
-        pass
+def dump_and_kill(*arguments):
+    address = json.loads((embedded.folder(settings()) / embedded.ADDRESS).read_text())
+    os.kill(address["pid"], signal.SIGKILL)
+    return dump(*arguments)
+
+services.backups.dump = dump_and_kill
+with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # it would try for minutes
+    try:
+        report = backup(JobSpec.model_validate_json(sys.argv[1]))
+    except RunFailed as error:
+        report = error.report
+print(json.dumps([report.state, report.folder, executions().recent(1)[0].state]), flush=True)
+os._exit(0)  # Prefect would go on telling its dead server what happened
+"""
 
 
-@pytest.mark.parametrize("destinations", [1, 2])
+@pytest.mark.parametrize(("destinations", "state"), [(1, RunState.SUCCESS), (2, RunState.PARTIAL)])
 def test_a_prefect_server_that_dies_midway_changes_nothing_of_what_is_told(
-    shop: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kill_prefect: Callable[[], None],
-    destinations: int,
+    shop: Path, tmp_path: Path, destinations: int, state: RunState
 ) -> None:
-    """One destination is a success, a second one that cannot be written makes the run partial, with Prefect or not."""
-    dump = services.backups.dump
+    """One destination is a success, a second one that cannot be written makes the run partial, with Prefect or not.
 
-    def dump_and_kill(*arguments: Any) -> ManifestFile:
-        kill_prefect()
-        return dump(*arguments)
-
-    monkeypatch.setattr("services.backups.dump", dump_and_kill)
+    In a process and a home of its own: Prefect's client would tell the dead server of every later run, too.
+    """
     spec = job(shop, *[tmp_path / "backups", Path("/proc/nowhere")][:destinations])
-    if destinations == 1:
-        report = backup(spec)
-    else:
-        with pytest.raises(RunFailed) as caught:
-            backup(spec)
-        report = caught.value.report
-    assert report.state is (RunState.SUCCESS if destinations == 1 else RunState.PARTIAL)
-    assert (tmp_path / "backups" / report.folder / "backup.meta.json").exists()
-    assert executions().recent(1)[0].state is report.state
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PREFECT, spec.model_dump_json()],
+        env={**os.environ, "DBACKUP_HOME": str(tmp_path / "home"), "PREFECT_HOME": str(tmp_path / "profiles")},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    told, folder, recorded = json.loads(done.stdout.splitlines()[-1])
+    assert told == recorded == state
+    assert (tmp_path / "backups" / folder / "backup.meta.json").exists()
