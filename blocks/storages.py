@@ -34,7 +34,7 @@ class LocalStorage(StorageBlock):
 
 
 class SFTPStorage(StorageBlock):
-    """A folder of an SFTP server."""
+    """A folder of an SFTP server; once saved, it must be the one that was marked."""
 
     _block_type_name = "dbackup SFTP"
     _block_type_slug = "dbackup-sftp"
@@ -54,6 +54,7 @@ class SFTPStorage(StorageBlock):
     connect_timeout: int = 10
     timeout: int = 60
     keepalive: int = 30
+    marked: bool = True
 
 
 class S3Storage(StorageBlock):

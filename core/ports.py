@@ -231,10 +231,13 @@ class KeepsParts(Protocol):
     """A storage in which an upload that was killed leaves something behind that no list shows."""
 
     def parts(self) -> Sequence[StoredObject]:
-        """What unfinished uploads have written, of living ones too. Raises StorageError."""
+        """What unfinished uploads have written, of living ones too, and when each was last written to.
+
+        Raises StorageError or ConnectionError.
+        """
 
     def drop_part(self, key: str) -> None:
-        """Remove one of them, if it is still there. Raises StorageError."""
+        """Remove one of them, if it is still there. Raises StorageError for every other name, or ConnectionError."""
 
 
 @runtime_checkable

@@ -1,4 +1,9 @@
-"""Proving that what lies on a destination is still what was written."""
+"""Proving that what lies on a destination is still what was written.
+
+Every byte is read back over the network, also where the server could hash it. Right after an upload the server's word
+is enough to say that the disk has what was sent; a check that somebody asks for is to show what a restore would get:
+by the same way, from a server that may have been taken over since and can answer with any hash it likes.
+"""
 
 from __future__ import annotations
 

@@ -23,11 +23,12 @@ log = logger(service="janitor")
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that nobody will finish: its key, its size in bytes, and what it is."""
+    """Something that nobody will finish: its key or a part's name, its size in bytes, and what it is."""
 
     key: str
     size: int
     what: str
+    is_part: bool = False
 
 
 def leftovers(storage: StorageAdapter, now: datetime, *, spared: Collection[str]) -> Iterator[Leftover]:
@@ -42,7 +43,7 @@ def leftovers(storage: StorageAdapter, now: datetime, *, spared: Collection[str]
     if isinstance(storage, KeepsParts):
         for part in storage.parts():
             if part.modified < before:
-                yield Leftover(part.key, part.size, "a part of an upload")
+                yield Leftover(part.key, part.size, "a part of an upload", is_part=True)
 
 
 def _is_abandoned(folder: Folder, before: datetime) -> bool:
@@ -53,7 +54,7 @@ def _is_abandoned(folder: Folder, before: datetime) -> bool:
 
 def remove(storage: StorageAdapter, leftover: Leftover) -> None:
     """Remove a leftover. A backup that was finished after all, in this moment, stays."""
-    if "/" not in leftover.key and isinstance(storage, KeepsParts):
+    if leftover.is_part and isinstance(storage, KeepsParts):
         storage.drop_part(leftover.key)
     else:
         slug = leftover.key.partition("/")[0]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -26,14 +25,22 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from adapters import folders
 from adapters.file_urls import path_of
 from adapters.storage.disk_errors import translated
-from adapters.storage.keys import HIDDEN, INCOMING, MARK, is_storable, parts_of
+from adapters.storage.keys import (
+    HIDDEN,
+    INCOMING,
+    MARK,
+    MARK_TEXT,
+    is_part,
+    is_storable,
+    new_part,
+    parts_of,
+    require_part,
+)
 from core.errors import ObjectNotFound, StorageError
 from core.ports import StoredObject
 from core.streams import CHUNK_SIZE, Chunk, Chunks
 
 PUBLISH_ATTEMPTS = 5
-_PART = re.compile(r"upload-[0-9a-f]{16}\.part")
-_MARK_TEXT = b"A destination of dbackup. Without this file it is taken for a mount point whose disk is missing.\n"
 
 
 class LocalConfig(BaseModel):
@@ -79,7 +86,7 @@ class Local:
         with self._guarded(MARK), folders.folder(self._root, create=True) as root, suppress(FileExistsError):
             descriptor = folders.new_file(root, MARK)
             try:
-                folders.write_all(descriptor, _MARK_TEXT)
+                folders.write_all(descriptor, MARK_TEXT)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -113,7 +120,7 @@ class Local:
         Whatever the chunks raise is passed on, and nothing is left behind.
         """
         self._refuse_taken(key)
-        name = f"upload-{secrets.token_hex(8)}.part"
+        name = new_part()
         with self._folder((INCOMING,), key, create=True) as incoming:
             try:
                 written = self._write(incoming, name, key, chunks)
@@ -172,7 +179,7 @@ class Local:
                 incoming = opened.enter_context(self._opened((INCOMING,)))
             except FileNotFoundError:  # nothing was ever uploaded
                 return []
-            for name in filter(_PART.fullmatch, os.listdir(incoming)):  # noqa: PTH208 - by descriptor
+            for name in filter(is_part, os.listdir(incoming)):  # noqa: PTH208 - by descriptor
                 with suppress(FileNotFoundError):  # finished since its name was read
                     status = os.stat(name, dir_fd=incoming, follow_symlinks=False)
                     modified = datetime.fromtimestamp(status.st_mtime, UTC)
@@ -181,8 +188,7 @@ class Local:
 
     def drop_part(self, key: str) -> None:
         """Remove the file of an unfinished upload. Raises StorageError for every other name."""
-        if not _PART.fullmatch(key):
-            raise StorageError(f"{key!r} is not the name of an unfinished upload")
+        require_part(key)
         with self._guarded(key), suppress(FileNotFoundError), self._opened((INCOMING,)) as incoming:
             os.unlink(key, dir_fd=incoming)
 

@@ -17,11 +17,14 @@ from urllib.parse import quote
 import pytest
 
 from adapters.storage import STORAGES
+from adapters.storage.keys import MARK
 from adapters.storage.sftp import SFTP, transfer
 from adapters.storage.sftp.protocol import FSYNC, HARDLINK, LIMITS, STATVFS, Refusal, Session
+from blocks.storages import SFTPStorage
 from core.errors import ChecksumMismatch, ConnectionError, ObjectExists, ObjectNotFound, StorageError, StorageFull
 from core.jobs import JobSpec, RestoreSpec
 from core.manifest import ManifestFile
+from core.ports import Markable
 from flows.backup import backup
 from flows.restore import restore
 from services.backups import prove
@@ -137,6 +140,96 @@ def test_one_place_has_one_identity_by_whatever_path(openssh: Server, root: Path
     assert openssh.storage(Path(f"{root}-link")).identity() == storage.identity()
     assert openssh.storage(Path(root.name)).identity() == storage.identity()
     assert openssh.storage(root / "other").identity() != storage.identity()
+
+
+# --- a disk that is not mounted on the server ---
+
+
+@pytest.fixture
+def marked(openssh: Server, root: Path) -> SFTP:
+    """A saved storage, as it is opened after it was marked."""
+    storage = openssh.storage(root, marked=True)
+    storage.mark()
+    return storage
+
+
+class TestMarkedSFTP(StorageContract):
+    """The whole contract on a saved storage."""
+
+    @pytest.fixture
+    def storage(self, marked: SFTP) -> SFTP:
+        return marked
+
+
+def test_a_saved_storage_is_a_marked_one(home: Path, openssh: Server, root: Path) -> None:
+    saved = SFTPStorage.of(openssh.config(root))
+    with pytest.raises(StorageError, match="does not hold the file"):
+        saved.open().check()
+    place = saved.open()
+    assert isinstance(place, Markable)
+    place.mark()
+    saved.open().check()
+
+
+def test_marking_makes_the_folder_and_marking_again_changes_nothing(openssh: Server, root: Path) -> None:
+    storage = openssh.storage(root / "new" / "destination", marked=True)
+    storage.mark()
+    mark = root / "new" / "destination" / MARK
+    before = mark.stat()
+    storage.mark()
+    assert mark.stat() == before
+    assert stat.S_IMODE(before.st_mode) == 0o600
+    storage.check()
+
+
+def test_the_mark_is_neither_listed_nor_reached_through_a_key(marked: SFTP, openssh: Server, root: Path) -> None:
+    for storage in (marked, openssh.storage(root)):
+        assert keys(storage) == []
+        with pytest.raises(StorageError, match="is not a key"):
+            storage.delete(MARK)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty mount point"])
+@pytest.mark.parametrize("used_before", [True, False])
+def test_a_saved_storage_whose_disk_is_missing_is_neither_made_nor_empty(
+    marked: SFTP, openssh: Server, root: Path, left: str, used_before: bool
+) -> None:
+    marked.put("a/b", [b"x"])
+    storage = marked if used_before else openssh.storage(root, marked=True)
+    root.rename(root.with_name(f"{root.name}-unmounted"))
+    if left != "nothing":
+        root.mkdir()
+        root.chmod(0o777)
+    for use in (
+        lambda: storage.put("a/c", [b"x"]),
+        lambda: list(storage.list()),
+        lambda: content(storage, "a/b"),
+        lambda: storage.delete("a/b"),
+        lambda: storage.present("a/b"),
+        lambda: storage.remote_sha256("a/b"),
+        storage.check,
+        storage.identity,
+        storage.parts,
+    ):
+        with pytest.raises(StorageError, match=f"does not {'exist' if left == 'nothing' else 'hold the file'}") as no:
+            use()
+        assert "is its disk mounted on the server?" in no.value.hint
+        assert not isinstance(no.value, ObjectNotFound)
+    assert left_in(root) == []
+    assert root.exists() is (left != "nothing")
+
+
+def test_a_disk_that_goes_in_the_midst_of_an_upload_is_not_replaced_by_a_folder(marked: SFTP, root: Path) -> None:
+    def unmount() -> Iterator[bytes]:
+        yield b"first"
+        root.rename(root.with_name(f"{root.name}-unmounted"))
+        root.mkdir()
+        root.chmod(0o777)
+        yield b"last"
+
+    with pytest.raises(StorageError, match="does not hold the file"):
+        marked.put("a/b", unmount())
+    assert left_in(root) == []
 
 
 # --- whole or not at all ---

@@ -6,7 +6,7 @@ boto3 is imported when the bucket is first used: a command that only names it do
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -101,6 +101,18 @@ class S3:
         full = self._full(key)
         self._bucket.require_unlocked(full, self._require(full))
         self._bucket.delete(full)
+
+    def parts(self) -> Sequence[StoredObject]:
+        """The unfinished multipart uploads of backups, by key. Raises StorageError or ConnectionError."""
+        from adapters.storage.s3.unfinished import unfinished
+
+        return sorted(unfinished(self._bucket, self._root), key=lambda part: part.key)
+
+    def drop_part(self, key: str) -> None:
+        """Abort an unfinished upload. Raises StorageError for every other name, or ConnectionError."""
+        from adapters.storage.s3.unfinished import drop
+
+        drop(self._bucket, self._root, key)
 
     @cached_property
     def _bucket(self) -> Bucket:

@@ -115,8 +115,8 @@ class Place:
             return kept_by_lock(what, str(self), said)
         return StorageError(
             f"{self} denied access for {what}: {said}",
-            hint="the key needs s3:ListBucket on the bucket, s3:GetObject, s3:PutObject, s3:DeleteObject and "
-            "s3:AbortMultipartUpload on its objects",
+            hint="the key needs s3:ListBucket and s3:ListBucketMultipartUploads on the bucket, s3:GetObject, "
+            "s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts on its objects",
         )
 
     def _other(self, code: str, said: str, status: int, what: str) -> AdapterError:

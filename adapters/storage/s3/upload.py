@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from adapters.storage.s3.bucket import TOKEN, Bucket
 from adapters.storage.s3.parts import Body, Part, PartPlan, Room, in_parts
+from adapters.storage.s3.unfinished import abort
 from core.errors import ConnectionError, DBackupError, ObjectExists, StorageError
 from core.log import logger
 from core.streams import Chunks
@@ -171,11 +172,10 @@ class Upload:
     def _abort(self, upload: str) -> None:
         """Have the server forget the parts; what it does not forget is not listed, and said in the log."""
         try:
-            with self._bucket.guarded(repr(self._key)), suppress(self._client.exceptions.NoSuchUpload):
-                self._client.abort_multipart_upload(**self._names, UploadId=upload)
+            abort(self._bucket, self._key, upload)
         except DBackupError as failure:
             log.warning(
-                "an unfinished upload could not be aborted; a lifecycle rule of the bucket can remove it",
+                "an unfinished upload could not be aborted; dbackup clean can, after a day",
                 key=self._key,
                 reason=failure.message,
             )

@@ -3,6 +3,9 @@
 An object is written under a hidden name in ``.incoming`` below the root, made durable, then given its name by a hard
 link: it is there whole or not at all, and a name that is taken stays as it is. A symbolic link below the root is
 neither an object nor a way in.
+
+The folder may be the mount point of a disk that is not mounted on the server. So a storage that is ``marked`` is never
+made by its use: its root must hold the file that :meth:`SFTP.mark` has put there, or nothing is read or written.
 """
 
 from __future__ import annotations
@@ -10,20 +13,30 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from adapters.storage.keys import INCOMING, is_storable, parts_of
+from adapters.storage.keys import (
+    HIDDEN,
+    INCOMING,
+    MARK,
+    MARK_TEXT,
+    is_part,
+    is_storable,
+    new_part,
+    parts_of,
+    require_part,
+)
 from adapters.storage.sftp.config import SCHEME, SFTPConfig
 from adapters.storage.sftp.connection import Connection
-from adapters.storage.sftp.errors import missing, refused, translated
-from adapters.storage.sftp.protocol import HARDLINK, NO_SUCH_FILE, Attributes, Refusal, Session, Space
+from adapters.storage.sftp.errors import missing, not_marked, refused, translated
+from adapters.storage.sftp.folders import attributes, below, make, move_new, remove_if_there
+from adapters.storage.sftp.protocol import NO_SUCH_FILE, Attributes, Refusal, Session, Space
 from adapters.storage.sftp.transfer import Upload, download
 from core.errors import DBackupError, ObjectExists, ObjectNotFound, StorageError
 from core.ports import StoredObject
 from core.streams import Chunk, Chunks
 
-FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 PUBLISH_ATTEMPTS = 5
 
@@ -44,6 +57,16 @@ class SFTP:
     def describe(self) -> str:
         """The server and the folder, without the user."""
         return self._config.shown
+
+    def mark(self) -> None:
+        """Make the folder when it is missing, and put the mark into it. Raises StorageError or ConnectionError."""
+        with self._session(MARK) as session:
+            make(session, self._place(session))
+            path = below(self._place(session), MARK)
+            if attributes(session, path) is None:
+                upload = Upload(session, session.create(path, FILE_MODE))
+                upload.write(MARK_TEXT)
+                upload.finish()
 
     def identity(self) -> str:
         """The server's host key, the login and the folder's real path.
@@ -76,11 +99,11 @@ class SFTP:
         Whatever the chunks raise is passed on, and nothing is left behind as long as the server can be reached.
         """
         parts = parts_of(key)
-        name = f"upload-{secrets.token_hex(8)}.part"
+        name = new_part()
         with self._connection.session() as session:
             with self._guarded(session, key):
                 self._refuse_taken(session, parts)
-                unfinished = _below(self._made(session, (INCOMING,)), name)
+                unfinished = below(self._made(session, (INCOMING,)), name)
                 upload = Upload(session, session.create(unfinished, FILE_MODE))
             try:
                 for chunk in chunks:
@@ -114,17 +137,17 @@ class SFTP:
         parts = parts_of(key)
         with self._session(key) as session:
             root = self._root(session)
-            if _attributes(session, root) is None:  # a root that is missing is not an empty one
+            if attributes(session, root) is None:  # a root that is missing is not an empty one
                 raise missing(self._config, key, root=True)
-            folder = _below(root, *parts[:-1])
-            if _attributes(session, folder) is None:
+            folder = below(root, *parts[:-1])
+            if attributes(session, folder) is None:
                 return False
             if session.realpath(folder) != folder:
                 raise StorageError(
                     f"a folder of {key!r} in {self.describe()} is a symbolic link",
                     hint="links below the root are not followed; remove it",
                 )
-            return _attributes(session, _below(folder, parts[-1])) is not None
+            return attributes(session, below(folder, parts[-1])) is not None
 
     def delete(self, key: str) -> None:
         """Remove an object, and the folders it leaves empty. Raises ObjectNotFound."""
@@ -134,7 +157,7 @@ class SFTP:
             session.remove(path)
             with suppress(Refusal):  # not empty, or not ours to remove: the object is gone all the same
                 for depth in range(len(parts) - 1, 0, -1):
-                    session.rmdir(_below(self._root(session), *parts[:depth]))
+                    session.rmdir(below(self._root(session), *parts[:depth]))
 
     def remote_sha256(self, key: str) -> str | None:
         """The SHA-256 that the server itself computes, in hex; None where it runs no command for this login."""
@@ -142,21 +165,48 @@ class SFTP:
             path, size = self._object(session, parts_of(key))
         return self._connection.sha256(path, size)
 
+    # --- what killed uploads leave ---
+
+    def parts(self) -> Sequence[StoredObject]:
+        """The files of unfinished uploads, and when each was last written to, by the clock of this machine.
+
+        A file's time is by the server's clock. How far that one is from ours shows the time of a new file.
+        """
+        with self._session(INCOMING) as session:
+            incoming = self._incoming(session)
+            entries = session.entries(incoming) if incoming else ()
+            names = [(name.decode(errors="surrogateescape"), one) for name, one in entries]
+            found = sorted((name, one) for name, one in names if is_part(name) and one.is_file)
+            behind = _behind(session, below(incoming, new_part())) if incoming and found else timedelta()
+        return [StoredObject(name, one.size, datetime.fromtimestamp(one.modified, UTC) + behind) for name, one in found]
+
+    def drop_part(self, key: str) -> None:
+        """Remove the file of an unfinished upload. Raises StorageError for every other name."""
+        require_part(key)
+        with self._session(key) as session:
+            if incoming := self._incoming(session):
+                remove_if_there(session, below(incoming, key))
+
+    def _incoming(self, session: Session) -> bytes | None:
+        """The folder of unfinished uploads, or None before the first. Raises StorageError where it is a link."""
+        there = attributes(session, below(self._root(session), INCOMING)) is not None
+        return self._made(session, (INCOMING,)) if there else None
+
     # --- publishing ---
 
     def _refuse_taken(self, session: Session, parts: Sequence[str]) -> None:
         """Raise ObjectExists before a byte moves; the link that publishes is what decides."""
-        if _attributes(session, _below(self._root(session), *parts)) is not None:
+        if attributes(session, below(self._root(session), *parts)) is not None:
             raise self._taken(parts)
 
     def _publish(self, session: Session, unfinished: bytes, parts: Sequence[str]) -> None:
         """Give a finished file its name. Raises ObjectExists where the name is taken, else Refusal."""
         for attempt in range(PUBLISH_ATTEMPTS):
-            target = _below(self._made(session, parts[:-1]), parts[-1])
+            target = below(self._made(session, parts[:-1]), parts[-1])
             try:
-                _move_new(session, unfinished, target)
+                move_new(session, unfinished, target)
             except Refusal as refusal:
-                if _attributes(session, target) is not None:
+                if attributes(session, target) is not None:
                     raise self._taken(parts) from None
                 # A delete nearby may have pruned the folder that was just made or found.
                 if refusal.code != NO_SUCH_FILE or attempt + 1 == PUBLISH_ATTEMPTS:
@@ -176,13 +226,20 @@ class SFTP:
     # --- folders ---
 
     def _root(self, session: Session) -> bytes:
-        """The root's path, without links once it exists. Raises Refusal."""
+        """The root's path, looked at for its mark. Raises StorageError without one, or Refusal."""
+        root = self._place(session)
+        if self._config.marked and attributes(session, below(root, MARK)) is None:
+            raise not_marked(self._config, there=attributes(session, root) is not None)
+        return root
+
+    def _place(self, session: Session) -> bytes:
+        """The root's path, marked or not, without links once it exists. Raises Refusal."""
         if self._found_root is not None:
             return self._found_root
         path = self._config.path.encode()
         if not path.startswith(b"/"):
-            path = _below(session.realpath(b"."), self._config.path)
-        if _attributes(session, path) is None:
+            path = below(session.realpath(b"."), self._config.path)
+        if attributes(session, path) is None:
             return path
         self._found_root = session.realpath(path)
         return self._found_root
@@ -190,20 +247,21 @@ class SFTP:
     def _made(self, session: Session, parts: Sequence[str]) -> bytes:
         """A folder below the root, made with those above it where it is missing. Raises StorageError or Refusal."""
         root = self._root(session)
-        _make(session, root)
+        if not self._config.marked:
+            make(session, root)
         for depth in range(1, len(parts) + 1):
-            path = _below(root, *parts[:depth])
-            if not _make(session, path):
+            path = below(root, *parts[:depth])
+            if not make(session, path):
                 raise StorageError(
                     f"{'/'.join(parts[:depth])!r} in {self.describe()} is no folder",
                     hint="it is a file or a symbolic link; links below the root are not followed",
                 )
-        return _below(root, *parts)
+        return below(root, *parts)
 
     def _object(self, session: Session, parts: Sequence[str]) -> tuple[bytes, int]:
         """The path and size of an object, on a way without links. Raises ObjectNotFound or Refusal."""
-        folder = _below(self._root(session), *parts[:-1])
-        path = _below(folder, parts[-1])
+        folder = below(self._root(session), *parts[:-1])
+        path = below(folder, parts[-1])
         found = session.lstat(path)
         if not found.is_file or (len(parts) > 1 and session.realpath(folder) != folder):
             raise ObjectNotFound(f"{'/'.join(parts)!r} in {self.describe()} is no object but a folder or a link")
@@ -223,14 +281,14 @@ class SFTP:
         """The sorted names and attributes of what a folder holds; folders have a slash behind."""
         with self._session(prefix or "the list of objects") as session:
             try:
-                entries = sorted(session.entries(_below(self._root(session), *parts)))
+                entries = sorted(session.entries(below(self._root(session), *parts)))
             except Refusal as refusal:
                 if parts and refusal.code == NO_SUCH_FILE:  # pruned since its name was read
                     return []
                 raise
         names = [(name.decode(errors="surrogateescape") + "/" * one.is_folder, one) for name, one in entries]
         return sorted(
-            (one for one in names if is_storable(one[0]) and (parts or one[0] != f"{INCOMING}/")),
+            (one for one in names if is_storable(one[0]) and (parts or one[0].removesuffix("/") not in HIDDEN)),
             key=lambda one: one[0],
         )
 
@@ -253,57 +311,26 @@ class SFTP:
 
     def _explained(self, session: Session, key: str, refusal: Refusal, written: int) -> StorageError:
         if refusal.code == NO_SUCH_FILE:
-            return missing(self._config, key, root=_attributes(session, self._root(session)) is None)
+            return missing(self._config, key, root=attributes(session, self._place(session)) is None)
         return refused(self._config, key, refusal, self._space(session), written)
 
     def _space(self, session: Session) -> Space | None:
         """The room of the root's file system, or of the one in which the root would be made."""
-        path = self._root(session)
-        while path != b"/" and _attributes(session, path) is None:
+        path = self._place(session)
+        while path != b"/" and attributes(session, path) is None:
             path = path.rpartition(b"/")[0] or b"/"
         with suppress(Refusal):
             return session.space(path)
         return None
 
 
-def _below(folder: bytes, *names: str) -> bytes:
-    return b"/".join([folder.rstrip(b"/"), *(name.encode() for name in names)]) or b"/"
-
-
-def _attributes(session: Session, path: bytes) -> Attributes | None:
-    """What lies there, or None. Raises every Refusal but that of a missing file."""
+def _behind(session: Session, probe: bytes) -> timedelta:
+    """How far the server's clock is behind ours, as a new file shows, which is removed again."""
     try:
-        return session.lstat(path)
-    except Refusal as refusal:
-        if refusal.code == NO_SUCH_FILE:
-            return None
-        raise
-
-
-def _make(session: Session, path: bytes) -> bool:
-    """Make a folder with those above it, unless it is there; false when something else is. Raises Refusal."""
-    if (found := _attributes(session, path)) is not None:
-        return found.is_folder
-    if above := path.rpartition(b"/")[0]:
-        _make(session, above)
+        session.close_handle(session.create(probe, FILE_MODE))
+    except Refusal:  # a full disk, above all, must remain one that can be cleaned
+        return timedelta()
     try:
-        session.mkdir(path, FOLDER_MODE)
-    except Refusal:
-        if (found := _attributes(session, path)) is None:  # else another was faster
-            raise
-        return found.is_folder
-    return True
-
-
-def _move_new(session: Session, unfinished: bytes, target: bytes) -> None:
-    """Give a file a name that is free, never over another file. Raises Refusal."""
-    if HARDLINK in session.extensions:
-        with suppress(Refusal):
-            session.hardlink(unfinished, target)
-            with suppress(Refusal):  # it has its name; what remains is hidden and never listed
-                session.remove(unfinished)
-            return
-        if _attributes(session, target) is not None:
-            raise Refusal(0, "the name is taken")
-    # Where there are no hard links: the protocol's rename, which must fail where something has the new name.
-    session.rename(unfinished, target)
+        return datetime.now(UTC) - datetime.fromtimestamp(session.lstat(probe).modified, UTC)
+    finally:
+        session.remove(probe)

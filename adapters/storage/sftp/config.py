@@ -27,7 +27,8 @@ class SFTPConfig(BaseModel):
 
     ``user`` None means the operating system's user. ``private_key`` is a key's text, ``private_key_file`` the path of
     one, ``passphrase`` opens either. ``connect_timeout``, ``timeout`` (how long an answer may take) and ``keepalive``
-    (0: none is sent) are in seconds.
+    (0: none is sent) are in seconds. ``marked``: only a folder that holds the mark is used; otherwise it is made when
+    it is missing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -46,6 +47,7 @@ class SFTPConfig(BaseModel):
     connect_timeout: int = Field(default=10, ge=1, le=3600)
     timeout: int = Field(default=60, ge=1, le=3600)
     keepalive: int = Field(default=30, ge=0, le=3600)
+    marked: bool = False
 
     @field_validator("path")
     @classmethod

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import paramiko
 
+from adapters.storage.keys import MARK
 from adapters.storage.sftp.config import SFTPConfig
 from adapters.storage.sftp.protocol import (
     NO_SUCH_FILE,
@@ -96,6 +97,15 @@ def missing(config: SFTPConfig, key: str, *, root: bool) -> StorageError:
             f"the folder {config.shown} does not exist", hint="is its disk mounted there? check() makes a new one"
         )
     return ObjectNotFound(f"{config.shown} holds no object {key!r}", hint="list what it holds")
+
+
+def not_marked(config: SFTPConfig, *, there: bool) -> StorageError:
+    """What it means that the root of a saved storage is missing or has no mark."""
+    lack = f"does not hold the file {MARK}, put there when it was saved" if there else "does not exist"
+    return StorageError(
+        f"the folder {config.shown} {lack}",
+        hint="is its disk mounted on the server? If this is a new disk, remove the storage and add it again",
+    )
 
 
 def refused(config: SFTPConfig, key: str, refusal: Refusal, space: Space | None, written: int) -> StorageError:

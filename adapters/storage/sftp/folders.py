@@ -1,0 +1,62 @@
+"""Names and folders on an SFTP server: what every upload, list and delete is made of. Raises Refusal."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from adapters.storage.sftp.protocol import HARDLINK, NO_SUCH_FILE, Attributes, Refusal, Session
+
+FOLDER_MODE = 0o700
+
+
+def below(folder: bytes, *names: str) -> bytes:
+    """The path of what has these names, one below the other, in a folder."""
+    return b"/".join([folder.rstrip(b"/"), *(name.encode() for name in names)]) or b"/"
+
+
+def attributes(session: Session, path: bytes) -> Attributes | None:
+    """What lies there, or None. Raises every Refusal but that of a missing file."""
+    try:
+        return session.lstat(path)
+    except Refusal as refusal:
+        if refusal.code == NO_SUCH_FILE:
+            return None
+        raise
+
+
+def make(session: Session, path: bytes) -> bool:
+    """Make a folder with those above it, unless it is there; false when something else is. Raises Refusal."""
+    if (found := attributes(session, path)) is not None:
+        return found.is_folder
+    if above := path.rpartition(b"/")[0]:
+        make(session, above)
+    try:
+        session.mkdir(path, FOLDER_MODE)
+    except Refusal:
+        if (found := attributes(session, path)) is None:  # else another was faster
+            raise
+        return found.is_folder
+    return True
+
+
+def move_new(session: Session, unfinished: bytes, target: bytes) -> None:
+    """Give a file a name that is free, never over another file. Raises Refusal."""
+    if HARDLINK in session.extensions:
+        with suppress(Refusal):
+            session.hardlink(unfinished, target)
+            with suppress(Refusal):  # it has its name; what remains is hidden and never listed
+                session.remove(unfinished)
+            return
+        if attributes(session, target) is not None:
+            raise Refusal(0, "the name is taken")
+    # Where there are no hard links: the protocol's rename, which must fail where something has the new name.
+    session.rename(unfinished, target)
+
+
+def remove_if_there(session: Session, path: bytes) -> None:
+    """Remove a file; one that is gone already is no error. Raises every other Refusal."""
+    try:
+        session.remove(path)
+    except Refusal as refusal:
+        if refusal.code != NO_SUCH_FILE:
+            raise
