@@ -81,7 +81,10 @@ class FileEncryption(_Part):
 
 
 class ManifestFile(_Part):
-    """One object. ``size`` and ``sha256`` are of the stored bytes, ``dump_size`` is what the dump tool produced."""
+    """One object. ``size`` and ``sha256`` are of the stored bytes, ``dump_size`` is what the dump tool produced.
+
+    ``filters`` are the names of schemas and tables that chose what is in it; without any it holds the whole database.
+    """
 
     name: str
     database: str
@@ -92,6 +95,7 @@ class ManifestFile(_Part):
     size: Bytes
     sha256: Sha256
     dump_size: Bytes
+    filters: dict[str, tuple[str, ...]] = {}
     contents: Contents | None = None
 
     @model_validator(mode="after")

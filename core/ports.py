@@ -88,6 +88,12 @@ class DumpOptions:
     exact_rows: int = 1_000_000
     scratch: Path | None = None
 
+    @property
+    def filters(self) -> dict[str, tuple[str, ...]]:
+        """The filters that are set, by name, each in order of the alphabet."""
+        names = ("schemas", "exclude_schemas", "tables", "exclude_tables")
+        return {name: tuple(sorted(set(getattr(self, name)))) for name in names if getattr(self, name)}
+
 
 class Dump(Protocol):
     """One database on its way out. A context manager: leaving it ends the tool and every session it held."""

@@ -6,12 +6,14 @@
 - Days and hours are those of a time zone, weeks are ISO weeks. An hour that the clock repeats is two hours.
 - Pinned backups and those dated in the future are kept and not counted.
 - The newest ``min_keep`` stay whatever the rules say, so the last backup never goes.
+- What backups hold, each database, has a history of its own. A backup stays while the rules keep it in one of them, so
+  that no other database's backup ever stands in for it.
 - A backup that misses something it was asked for is not counted. It goes once ``min_keep`` newer complete ones exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -25,6 +27,7 @@ from core.spans import Span
 LARGEST = 1_000_000  # of a count; more is a slip of the finger
 DEFAULT_MIN_KEEP = 3
 CLOCK_ALLOWANCE = timedelta(minutes=10)  # clocks of machines that share a destination differ by less
+MOST_NAMED = 3  # of what a backup holds, in one reason
 EVERYTHING = "everything is kept, no rule is set"
 NOT_KEPT = "no rule keeps it"
 PINNED = "pinned"
@@ -106,12 +109,16 @@ def _count(name: str, text: str) -> int:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One backup to decide about: when it was started (in UTC), whether it misses nothing, and whether it is pinned."""
+    """One backup to decide about: when it was started (in UTC), whether it misses nothing, and whether it is pinned.
+
+    ``holds`` names what is in it. Only backups that hold the same thing stand in for each other.
+    """
 
     backup_id: str
     started_at: datetime
     complete: bool = True
     pinned: bool = False
+    holds: frozenset[str] = frozenset({""})
 
 
 @dataclass(frozen=True)
@@ -132,12 +139,43 @@ def decide(backups: Sequence[Candidate], policy: Retention, zone: tzinfo, now: d
     if policy.keeps_everything:
         return tuple(Decision(one, True, (EVERYTHING,)) for one in ordered)
     latest = now.astimezone(UTC) + CLOCK_ALLOWANCE
+    histories: dict[str, list[Candidate]] = {}
+    for one in ordered:
+        for part in sorted(one.holds) or [""]:
+            histories.setdefault(part, []).append(one)
+    found: dict[str, dict[str, Decision]] = {one.backup_id: {} for one in ordered}
+    for part, history in histories.items():
+        for decision in _decided_by_itself(history, policy, zone, latest):
+            found[decision.backup.backup_id][part] = decision
+    return tuple(_together(one, found[one.backup_id]) for one in ordered)
+
+
+def _together(one: Candidate, found: Mapping[str, Decision]) -> Decision:
+    """One decision from those in each history; a reason that holds in some only says in which."""
+    keep = any(decision.keep for decision in found.values())
+    parts: dict[str, list[str]] = {}
+    for part, decision in found.items():
+        for reason in decision.reasons if decision.keep == keep else ():
+            parts.setdefault(reason, []).append(part)
+    return Decision(one, keep, tuple(_said(reason, where, len(found)) for reason, where in parts.items()))
+
+
+def _said(reason: str, where: Sequence[str], of: int) -> str:
+    if len(where) == of:
+        return reason
+    return f"{reason}, for {', '.join(where) if len(where) <= MOST_NAMED else f'{len(where)} of {of}'}"
+
+
+def _decided_by_itself(
+    ordered: Sequence[Candidate], policy: Retention, zone: tzinfo, latest: datetime
+) -> Iterator[Decision]:
+    """The decisions in one history, newest first. What was started after ``latest`` is dated in the future."""
     counted = [one for one in ordered if one.complete and not one.pinned and one.started_at <= latest]
     reasons: dict[str, list[str]] = {}
     for backup, reason in _kept(counted, policy, zone):
         reasons.setdefault(backup.backup_id, []).append(reason)
     enough = counted[: policy.min_keep][-1].started_at if len(counted) >= policy.min_keep else None
-    return tuple(_decided(one, reasons.get(one.backup_id, ()), latest, enough) for one in ordered)
+    yield from (_decided(one, reasons.get(one.backup_id, ()), latest, enough) for one in ordered)
 
 
 def _decided(one: Candidate, reasons: Sequence[str], latest: datetime, enough: datetime | None) -> Decision:

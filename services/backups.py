@@ -191,6 +191,7 @@ def dump(plan: Plan, item: Item, spool: Spool | MemorySpool) -> ManifestFile:
         size=stored.size,
         sha256=stored.sha256,
         dump_size=produced.size,
+        filters=plan.spec.dump_options.filters if item.kind == "database" else {},
         contents=contents,
     )
 

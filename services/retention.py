@@ -20,7 +20,7 @@ from core import naming
 from core.container import Keyring
 from core.errors import BackupNotFound, DBackupError, TamperedManifest
 from core.log import logger
-from core.manifest import JobReference, Manifest, SourceDescription
+from core.manifest import JobReference, Manifest, ManifestFile, SourceDescription
 from core.reports import Failure, Retained, RetainedBackup
 from core.retention import Candidate, Decision, Retention, decide
 from services import stored
@@ -35,7 +35,10 @@ log = logger(service="retention")
 
 @dataclass(frozen=True)
 class Series:
-    """The backups that stand in for each other: those of one job and one source."""
+    """The backups that are decided about together: those of one job and one source.
+
+    Which of them stand in for each other depends on what they hold.
+    """
 
     job: JobReference
     engine: str
@@ -139,9 +142,21 @@ def _require_genuine(backups: Sequence[StoredBackup], keys: Callable[[], Keyring
 
 def _candidate(place: Destination, backup: StoredBackup) -> Candidate:
     manifest = backup.manifest
-    return Candidate(
-        manifest.backup_id, manifest.started_at, not manifest.missing, stored.pinned(place.storage, backup.folder)
-    )
+    pinned = stored.pinned(place.storage, backup.folder)
+    return Candidate(manifest.backup_id, manifest.started_at, not manifest.missing, pinned, holds(manifest))
+
+
+def holds(manifest: Manifest) -> frozenset[str]:
+    """What a backup holds, each in words that fit nothing else. A part of a database is not the database."""
+    return frozenset(map(_held, manifest.files))
+
+
+def _held(file: ManifestFile) -> str:
+    if file.kind == "globals":
+        return "the globals"
+    # a name in quotes cannot be taken for another name with filters, nor for the globals
+    filters = (f" with {name} {list(chosen)}" for name, chosen in sorted(file.filters.items()))
+    return repr(file.database) + "".join(filters)
 
 
 def _cut_deletions(
@@ -156,7 +171,8 @@ def _cut_deletions(
         manifest = None if folder.complete else _recorded(place, folder)
         if manifest is None or not series.holds(manifest):
             continue
-        one = Candidate(manifest.backup_id, manifest.started_at, pinned=stored.pinned(place.storage, folder))
+        pinned = stored.pinned(place.storage, folder)
+        one = Candidate(manifest.backup_id, manifest.started_at, pinned=pinned, holds=holds(manifest))
         decided = decide([*candidates, one], rules.policy, rules.zone, rules.now)
         if not next(decision for decision in decided if decision.backup == one).keep:
             yield Verdict(folder, Decision(one, False, (CUT,)))

@@ -393,6 +393,31 @@ def test_two_that_decide_at_once_one_of_them_after_a_new_backup_agree(
     assert late <= early | {new}
 
 
+parts = st.frozensets(st.sampled_from("abc"), max_size=3)
+
+
+@given(histories, st.lists(parts, min_size=40, max_size=40), policies, zones)
+def test_for_each_database_stays_what_the_rules_keep_of_the_backups_that_hold_it(
+    backups: list[Candidate], held: list[frozenset[str]], policy: Retention, zone: ZoneInfo
+) -> None:
+    mixed = [dataclasses.replace(one, holds=parts) for one, parts in zip(backups, held, strict=False)]
+    kept = stays(mixed, policy, zone)
+    for part in "abc":
+        alone = {one.backup_id for one in mixed if part in one.holds}
+        required = {one.backup_id for one in stays([one for one in backups if one.backup_id in alone], policy, zone)}
+        assert required <= {one.backup_id for one in kept}
+    everywhere = [dataclasses.replace(one, holds=frozenset("abc")) for one in backups]
+    assert reasons(decide(everywhere, policy, zone, NOW)) == reasons(decide(backups, policy, zone, NOW))
+
+
+def test_a_reason_says_for_which_databases_when_it_is_not_for_all() -> None:
+    old, new = at("2026-11-01", "2026-11-02")
+    history = [dataclasses.replace(old, holds=frozenset("ab")), dataclasses.replace(new, holds=frozenset("b"))]
+    decided = reasons(decide(history, Retention.parse("last=1,min_keep=1"), PLAIN, NOW))
+    assert decided[old.backup_id] == ("newest 1, for a", "last 1, for a")
+    assert decided[new.backup_id] == ("newest 1", "last 1")
+
+
 def test_the_example_of_the_documentation_is_true() -> None:
     rows = re.findall(r"^\| \w{3} (2026-\S+ \S+) \| (yes|no) \| (.+?)(?:: .+)? \|$", PAGE.read_text(), re.MULTILINE)
     assert len(rows) == 8

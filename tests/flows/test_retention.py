@@ -14,12 +14,14 @@ from adapters.storage.local import Local
 from core import naming
 from core.errors import ConnectionError, RunFailed, StorageError
 from core.jobs import Address, JobSpec
+from core.manifest import Manifest
 from core.reports import BackupReport, Retained
 from core.states import RunState
 from flows.backup import backup
 from services.records import catalog, executions
 from tests.disks import read_only
 from tests.flows.shop import job
+from tests.servers.postgresql import Server
 from tests.waiting import until
 
 
@@ -50,6 +52,29 @@ def test_a_run_deletes_what_no_rule_keeps_and_says_why(shop: Path, tmp_path: Pat
     assert first.backup_id not in {entry.manifest.backup_id for entry in catalog().backups()}
     stored = BackupReport.model_validate_json(executions().recent(1)[0].report or "")
     assert stored.retention == third.retention
+
+
+def test_backups_of_one_database_or_of_one_table_never_push_out_those_of_another(
+    postgresql: Server, tmp_path: Path
+) -> None:
+    for database in ("billing", "metrics"):
+        postgresql.create(database)
+        for table in ("orders", "log"):
+            postgresql.query(f"CREATE TABLE {table} (id int)", database)
+    wishes = [
+        {"databases": ["billing"]},
+        {"databases": ["metrics"], "tables": ["orders"]},
+        {"databases": ["metrics"], "tables": ["log"]},
+        {"databases": ["metrics"]},
+    ]
+    for wish in [*wishes, *wishes[1:]]:
+        last = taken(job(postgresql.url(), tmp_path / "backups", keep="last=1,min_keep=1", **wish))
+    assert last.retention[0].count("kept") == len(manifests(tmp_path / "backups")) == len(wishes)
+    found = [Manifest.parse(path.read_bytes()) for path in (tmp_path / "backups").rglob(naming.MANIFEST)]
+    held = [(file.database, file.filters) for one in found for file in one.files if file.kind == "database"]
+    for wish in wishes:
+        filters = {"tables": tuple(wish["tables"])} if "tables" in wish else {}
+        assert (wish["databases"][0], filters) in held
 
 
 def test_each_destination_keeps_by_its_own_rules(shop: Path, tmp_path: Path) -> None:

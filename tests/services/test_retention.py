@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
@@ -57,23 +57,31 @@ def taken(
     *,
     job: JobReference = JOB,
     source: SourceDescription = SOURCE,
+    databases: Sequence[str] = ("shop",),
+    tables: tuple[str, ...] = (),
     missing: tuple[str, ...] = (),
     key: ProfileKey | None = None,
 ) -> str:
     """A backup of a day in November 2026, stored and recorded as a run does it; gives its id."""
     moment, data = datetime(2026, 11, day, 3, tzinfo=UTC), f"dump of day {day}".encode()
-    file = ManifestFile(
-        name=f"shop.dump{'.enc' if key else ''}", database="shop", kind="database", dump_format="pg_custom",
-        compression=Algorithm.NONE, size=len(data), sha256=hashlib.sha256(data).hexdigest(), dump_size=len(data),
-        encryption=FileEncryption(profile=key.profile, key_id=key.key_id) if key else None,
+    files = tuple(
+        ManifestFile(
+            name=naming.object_name(database, "dump", "", encrypted=key is not None), database=database,
+            kind="database", dump_format="pg_custom",
+            compression=Algorithm.NONE, size=len(data), sha256=hashlib.sha256(data).hexdigest(), dump_size=len(data),
+            encryption=FileEncryption(profile=key.profile, key_id=key.key_id) if key else None,
+            filters={"tables": tables} if tables else {},
+        )
+        for database in databases
     )  # fmt: skip
     manifest = Manifest(
         backup_id=naming.new_backup_id(moment), job=job, source=source, trigger="manual", started_at=moment,
-        finished_at=moment, files=(file,), missing=missing,
+        finished_at=moment, files=files, missing=missing,
     )  # fmt: skip
     folder = naming.backup_folder(naming.job_slug(job.name, job.id), manifest.backup_id)
     written = manifest.to_bytes(key)
-    place.storage.put(f"{folder}/{file.name}", [data])
+    for file in files:
+        place.storage.put(f"{folder}/{file.name}", [data])
     place.storage.put(naming.manifest_key(folder), [written])
     catalog().record(manifest, written, storage=place.name, folder=folder)
     return manifest.backup_id
@@ -144,6 +152,48 @@ def test_other_jobs_and_other_sources_are_not_counted_and_not_touched(place: Des
     taken(place, 5, job=JobReference(id="job:web", name="web"))
     assert outcomes(pruned(place)) == {mine[1]: "kept", mine[0]: "deleted"}
     assert there(place) == {mine[1], other_source, other_engine}
+
+
+# the backups, oldest first: the databases that each holds, and the tables it was limited to; then which of them stay
+LIMITED = {
+    "one database for another": (["billing", "metrics", "metrics", "metrics"], [0, 3]),
+    "a whole server, the same each time": (["a b", "a b", "a b"], [2]),
+    "a server that gains a database": (["a", "a", "a b", "a b"], [3]),
+    "a server that loses a database": (["a b", "a b", "a", "a"], [1, 3]),
+    "a server that replaces one by another": (["a b", "a b", "b c", "b c"], [1, 3]),
+    "a larger backup between smaller ones": (["a", "a b", "a", "a"], [1, 3]),
+    "smaller ones that hold as much together": (["a b", "a", "b"], [1, 2]),
+    "one table for another": (["a/orders", "a/log", "a/log"], [0, 2]),
+    "a part for the whole": (["a", "a/orders", "a/orders"], [0, 2]),
+    "the whole for a part": (["a/orders", "a", "a"], [0, 2]),
+    "names that look like filters": (["a with tables ['log']", "a/log", "'a'", "a"], [0, 1, 2, 3]),
+}
+
+
+@pytest.mark.parametrize(("history", "stay"), LIMITED.values(), ids=LIMITED)
+def test_only_what_holds_a_database_stands_in_for_what_holds_it(
+    place: Destination, history: list[str], stay: list[int]
+) -> None:
+    ids = [
+        taken(
+            place,
+            day,
+            databases=[what] if "'" in what else what.partition("/")[0].split(),
+            tables=tuple(filter(None, [what.partition("/")[2]])),
+        )
+        for day, what in enumerate(history, 1)
+    ]
+    kept = {ids[number] for number in stay}
+    assert {one for one, outcome in outcomes(pruned(place)).items() if outcome == "kept"} == kept
+    assert there(place) == kept
+
+
+def test_what_is_left_of_a_deletion_is_judged_by_what_it_held(place: Destination) -> None:
+    lost = taken(place, 1, databases=["billing"])
+    taken(place, 2, databases=["metrics"])
+    (folder_of(place, lost) / naming.MANIFEST).unlink()
+    assert lost not in outcomes(pruned(place))
+    assert (folder_of(place, lost) / "billing.dump").exists()
 
 
 def test_time_is_what_the_manifest_says_and_not_when_a_file_was_written(place: Destination) -> None:
