@@ -50,7 +50,8 @@ class OwedCopies:
                 Owed(row.backup_id, row.storage, row.folder, row.since, row.reason) for row in session.scalars(query)
             ]
 
-    def settled(self, owed: Owed) -> None:
-        """The copy is there, or there is nothing left to make it from."""
+    def settled(self, backup_id: str, storage: str) -> bool:
+        """The copy is there, or nobody wants it, or there is nothing left to make it from; false if none was owed."""
+        here = OwedRow.backup_id == backup_id, OwedRow.storage == storage
         with self._database.session() as session:
-            session.execute(delete(OwedRow).where(OwedRow.backup_id == owed.backup_id, OwedRow.storage == owed.storage))
+            return bool(session.scalars(delete(OwedRow).where(*here).returning(OwedRow.backup_id)).all())

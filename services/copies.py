@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from core import naming
 from core.container import Keyring
-from core.errors import BackupNotFound, ChecksumMismatch, ObjectExists, ObjectNotFound
+from core.errors import ChecksumMismatch, ObjectExists
 from core.log import logger
 from core.manifest import ManifestFile
 from core.streams import Chunk, Chunks, Digest, Meter, through
@@ -30,11 +30,12 @@ def holds(destination: Destination, folder: Folder) -> bool:
 
 
 def copy(folder: Folder, origin: Destination, target: Destination, keys: Keyring) -> StoredBackup:
-    """Copy one backup, and prove the copy. Raises IntegrityError for an origin that is damaged, or what storages raise.
+    """Copy one backup, and prove the copy. Raises BackupNotFound for an origin that does not hold it, IntegrityError
+    for one that is damaged, or what storages raise.
 
     Whatever happens, the target holds the whole backup or nothing that counts as one.
     """
-    backup = _genuine(folder, origin, keys)
+    backup = genuine(folder, origin, keys)
     for file in backup.manifest.files:
         _copy_file(f"{folder.key}/{file.name}", file, origin, target)
     commit(target.storage, folder.key, backup.written)
@@ -42,8 +43,11 @@ def copy(folder: Folder, origin: Destination, target: Destination, keys: Keyring
     return backup
 
 
-def _genuine(folder: Folder, origin: Destination, keys: Keyring) -> StoredBackup:
-    """The backup at its origin, which must be what was written: a forged one is not to be spread."""
+def genuine(folder: Folder, origin: Destination, keys: Keyring) -> StoredBackup:
+    """The backup at its origin, which must be what was written: a forged one is not to be spread.
+
+    Raises BackupNotFound when it is not there, DamagedManifest or TamperedManifest.
+    """
     backup = stored.read(origin.storage, folder)
     if backup.manifest.key_ids() <= keys.keys():
         stored.require_genuine(backup, keys)
@@ -86,17 +90,3 @@ class _Proven:
                 f"{self._file.name} on {self._where} is not what was written there",
                 hint="this copy is damaged: verify the backup, and take a new one",
             )
-
-
-def first_with(folder: Folder, destinations: list[Destination]) -> Destination:
-    """The first destination that holds the backup. Raises BackupNotFound when none of them does."""
-    for destination in destinations:
-        try:
-            if holds(destination, folder):
-                return destination
-        except ObjectNotFound:
-            continue
-    raise BackupNotFound(
-        f"none of the destinations that answer holds {folder.backup_id}",
-        hint="when all of them answer and none has it, there is nothing left to copy",
-    )

@@ -15,7 +15,7 @@ from db.owed import Owed
 from services import copies
 from services.destinations import Destination
 from services.records import catalog, owed_copies
-from services.stored import Folder
+from services.stored import Folder, StoredBackup
 
 log = logger(service="healing")
 
@@ -38,22 +38,42 @@ def _paid(owed: Owed, target: Destination, origins: list[Destination], *, all_an
     healed = Healed(backup_id=owed.backup_id, storage=owed.storage)
     folder = Folder(owed.folder.partition("/")[0], owed.backup_id, ())
     try:
-        if copies.holds(target, folder):
-            owed_copies().settled(owed)
-            return healed.model_copy(update={"origin": target.name, "complete": True})
-        origin = copies.first_with(folder, origins)
-        backup = copies.copy(folder, origin, target, keys)
+        origin, backup = _brought(folder, target, origins, keys)
         catalog().record(backup.manifest, backup.written, storage=target.name, folder=folder.key)
-        owed_copies().settled(owed)
+        owed_copies().settled(owed.backup_id, owed.storage)
     except BackupNotFound as error:
         if all_answer:
-            owed_copies().settled(owed)
+            owed_copies().settled(owed.backup_id, owed.storage)
             log.warning("a copy that was owed can no longer be made", backup=owed.backup_id, storage=owed.storage)
         return healed.model_copy(update={"reason": error.message})
     except DBackupError as error:
         log.warning("a destination could not be healed", storage=owed.storage, reason=error.message)
         return healed.model_copy(update={"reason": error.message})
     return healed.model_copy(update={"origin": origin.name, "complete": True})
+
+
+def _brought(
+    folder: Folder, target: Destination, origins: Sequence[Destination], keys: Keyring
+) -> tuple[Destination, StoredBackup]:
+    """The backup on its target, and where it came from: the first origin that holds it whole, or the target itself.
+
+    Raises why the last origin that holds it could not be copied, or BackupNotFound when none holds it.
+    """
+    if copies.holds(target, folder):
+        return target, copies.genuine(folder, target, keys)
+    failure: DBackupError = BackupNotFound(
+        f"none of the destinations that answer holds {folder.backup_id}",
+        hint="when all of them answer and none has it, there is nothing left to copy",
+    )
+    for origin in origins:
+        try:
+            return origin, copies.copy(folder, origin, target, keys)
+        except BackupNotFound:
+            continue
+        except DBackupError as error:
+            failure = error
+            log.warning("a copy could not be made", origin=origin.name, reason=error.message)
+    raise failure
 
 
 def owe(manifest_folder: str, backup_id: str, missing: Sequence[tuple[str, str]]) -> None:

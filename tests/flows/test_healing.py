@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextvars import copy_context
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from actions import backups as stored_backups
 from actions.door import LOCAL_ADMINISTRATOR
 from adapters.storage.local import Local
+from core import naming
 from core.errors import BackupError, ConnectionError, RunFailed
 from core.jobs import Address, IntegritySpec, JobSpec
 from core.reports import BackupReport, HealReport
@@ -86,6 +88,54 @@ def test_a_backup_that_somebody_deleted_is_not_brought_back(two: JobSpec, tmp_pa
     assert heal(two).healed == ()
     assert backup(two).healed == ()
     assert not (tmp_path / "far" / whole.folder).exists()
+
+
+def without_the_last(shop: Path, tmp_path: Path) -> tuple[JobSpec, BackupReport]:
+    """A job with three destinations, and a backup that did not reach the last."""
+    wish = job(shop, *(tmp_path / name for name in ("first", "second", "far")), name=f"heal-{tmp_path.name}")
+    return wish, partial(wish, tmp_path / "far")
+
+
+def spoil_data(folder: Path) -> None:
+    (data,) = folder.glob("*.zst")
+    data.write_bytes(data.read_bytes()[:-1] + b"?")
+
+
+def spoil_manifest(folder: Path) -> None:
+    (folder / naming.MANIFEST).write_bytes(b"{}")
+
+
+def lose_data(folder: Path) -> None:
+    (data,) = folder.glob("*.zst")
+    data.unlink()
+
+
+@pytest.mark.parametrize("spoil", [spoil_data, spoil_manifest, lose_data, shutil.rmtree])
+def test_an_origin_that_is_damaged_does_not_stand_in_the_way_of_a_whole_one(
+    shop: Path, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    wish, missed = without_the_last(shop, tmp_path)
+    spoil(tmp_path / "first" / missed.folder)
+    (healed,) = heal(wish).healed
+    assert (healed.origin, healed.complete) == (str(tmp_path / "second"), True)
+    assert content(tmp_path / "far" / missed.folder) == content(tmp_path / "second" / missed.folder)
+
+
+def test_what_stays_owed_is_so_because_of_damage_though_another_origin_lost_it(shop: Path, tmp_path: Path) -> None:
+    wish, missed = without_the_last(shop, tmp_path)
+    spoil_data(tmp_path / "first" / missed.folder)
+    shutil.rmtree(tmp_path / "second" / missed.folder)
+    for _ in range(2):  # it stays owed: it is there, and somebody may mend it
+        with pytest.raises(RunFailed, match="not what was written"):
+            heal(wish)
+
+
+def test_a_copy_that_is_there_already_is_known_before_it_is_owed_no_longer(two: JobSpec, tmp_path: Path) -> None:
+    missed = partial(two, tmp_path / "far")
+    shutil.copytree(tmp_path / "near" / missed.folder, tmp_path / "far" / missed.folder)
+    (healed,) = heal(two).healed
+    assert (healed.origin, healed.complete) == (str(tmp_path / "far"), True)
+    assert catalog().find(missed.backup_id).storages == (str(tmp_path / "far"), str(tmp_path / "near"))
 
 
 def test_a_damaged_origin_is_not_spread(two: JobSpec, tmp_path: Path) -> None:
