@@ -10,7 +10,7 @@ from functools import cache
 from actions.door import Identity, action
 from blocks.addresses import keyring, open_storage
 from core.container import Keyring
-from core.errors import BackupLocked, DBackupError, TamperedManifest, WrongKey
+from core.errors import BackupLocked, BackupNotFound, DBackupError, TamperedManifest, WrongKey
 from core.jobs import Address
 from core.log import logger
 from core.manifest import Manifest
@@ -20,7 +20,7 @@ from core.settings import settings
 from services import janitor, stored
 from services.authorship import Authors
 from services.janitor import Leftover
-from services.records import catalog
+from services.records import catalog, owed_copies
 from services.stored import StoredBackup
 from services.workspace import alive
 
@@ -76,11 +76,20 @@ def show(who: Identity, reference: str, at: Address | None = None) -> tuple[Mani
 
 @action(Permission.BACKUPS_WRITE)
 def delete(who: Identity, reference: str, at: Address) -> str:
-    """Remove a backup from one destination, and give its id. Raises BackupLocked for a pinned one."""
+    """Remove a backup from one destination, and give its id. Raises BackupLocked for a pinned one.
+
+    A copy that is still owed to the destination is owed no longer, whether or not a part of it is there.
+    """
     storage, name = _opened(at)
-    folder = stored.find(storage, reference, unfinished=True)
+    try:
+        folder = stored.find(storage, reference, unfinished=True)
+    except BackupNotFound:
+        if owed_copies().settled(reference, name):
+            return reference
+        raise
     stored.delete(storage, folder)
     catalog().forget_location(folder.backup_id, name)
+    owed_copies().settled(folder.backup_id, name)
     return folder.backup_id
 
 

@@ -14,6 +14,7 @@ from actions.door import LOCAL_ADMINISTRATOR
 from adapters.storage.local import Local
 from core import naming
 from core.errors import BackupError, ConnectionError, RunFailed
+from core.errors import BackupNotFound, ConnectionError, RunFailed
 from core.jobs import Address, IntegritySpec, JobSpec
 from core.reports import BackupReport, HealReport
 from core.states import RunState
@@ -136,6 +137,20 @@ def test_a_copy_that_is_there_already_is_known_before_it_is_owed_no_longer(two: 
     (healed,) = heal(two).healed
     assert (healed.origin, healed.complete) == (str(tmp_path / "far"), True)
     assert catalog().find(missed.backup_id).storages == (str(tmp_path / "far"), str(tmp_path / "near"))
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["nothing of it there", "a part of it there"])
+def test_an_owed_copy_that_somebody_deleted_is_not_brought(two: JobSpec, tmp_path: Path, begun: bool) -> None:
+    missed = partial(two, tmp_path / "far")
+    far = Address(f"file://{tmp_path}/far")
+    if begun:
+        shutil.copytree(tmp_path / "near" / missed.folder, tmp_path / "far" / missed.folder)
+        (tmp_path / "far" / missed.folder / naming.MANIFEST).unlink()
+    assert stored_backups.delete(LOCAL_ADMINISTRATOR, missed.backup_id, far) == missed.backup_id
+    assert heal(two).healed == ()
+    assert files_below(tmp_path / "far") == []
+    with pytest.raises(BackupNotFound):
+        stored_backups.delete(LOCAL_ADMINISTRATOR, missed.backup_id, far)
 
 
 def test_a_damaged_origin_is_not_spread(two: JobSpec, tmp_path: Path) -> None:
