@@ -143,10 +143,10 @@ def _require_genuine(backups: Sequence[StoredBackup], keys: Callable[[], Keyring
 def _candidate(place: Destination, backup: StoredBackup) -> Candidate:
     manifest = backup.manifest
     pinned = stored.pinned(place.storage, backup.folder)
-    return Candidate(manifest.backup_id, manifest.started_at, not manifest.missing, pinned, holds(manifest))
+    return Candidate(manifest.backup_id, manifest.started_at, not manifest.missing, pinned, _holdings(manifest))
 
 
-def holds(manifest: Manifest) -> frozenset[str]:
+def _holdings(manifest: Manifest) -> frozenset[str]:
     """What a backup holds, each in words that fit nothing else. A part of a database is not the database."""
     return frozenset(map(_held, manifest.files))
 
@@ -172,7 +172,7 @@ def _cut_deletions(
         if manifest is None or not series.holds(manifest):
             continue
         pinned = stored.pinned(place.storage, folder)
-        one = Candidate(manifest.backup_id, manifest.started_at, pinned=pinned, holds=holds(manifest))
+        one = Candidate(manifest.backup_id, manifest.started_at, pinned=pinned, holds=_holdings(manifest))
         decided = decide([*candidates, one], rules.policy, rules.zone, rules.now)
         if not next(decision for decision in decided if decision.backup == one).keep:
             yield Verdict(folder, Decision(one, False, (CUT,)))
