@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextvars import copy_context
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,7 @@ from actions import backups as stored_backups
 from actions.door import LOCAL_ADMINISTRATOR
 from adapters.storage.local import Local
 from core import naming
-from core.errors import BackupError, ConnectionError, RunFailed
-from core.errors import BackupNotFound, ConnectionError, RunFailed
+from core.errors import BackupError, BackupNotFound, ConnectionError, RunFailed
 from core.jobs import Address, IntegritySpec, JobSpec
 from core.reports import BackupReport, HealReport
 from core.states import RunState
