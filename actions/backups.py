@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -11,20 +11,19 @@ from actions.door import Identity, action
 from blocks.addresses import keyring, open_storage
 from core.container import Keyring
 from core.errors import BackupLocked, BackupNotFound, DBackupError, TamperedManifest, WrongKey
+from core.errors import DBackupError
 from core.jobs import Address
-from core.log import logger
 from core.manifest import Manifest
 from core.permissions import Permission
 from core.ports import StorageAdapter
 from core.settings import settings
-from services import janitor, stored
-from services.authorship import Authors
+from services import indexing, janitor, stored
+from services.destinations import Destination
+from services.indexing import is_locked
 from services.janitor import Leftover
 from services.records import catalog, owed_copies
 from services.stored import StoredBackup
 from services.workspace import alive
-
-log = logger(service="backups")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def on_storage(who: Identity, at: Address) -> list[Row]:
     """What lies on one destination, read from there, newest first. Raises when it cannot be listed."""
     storage, name = _opened(at)
     return [
-        _row(found.manifest, found.folder.size, (name,), _locked(storage, found.folder))
+        _row(found.manifest, found.folder.size, (name,), is_locked(storage, found.folder))
         if isinstance(found, StoredBackup)
         else _unreadable(*found, name)
         for found in stored.backups(storage)
@@ -109,44 +108,17 @@ def rebuild_catalog(
 ) -> tuple[int, list[str]]:
     """Read these destinations anew into the catalog; gives how many copies were found, and problems.
 
-    Nothing is forgotten when one of them cannot be listed, and what lies elsewhere stays known. A backup that may not
-    be genuine is a problem, and what the catalog knew of it stays, unless that is accepted.
+    Nothing is forgotten when one of them cannot be listed, and what lies elsewhere stays known. A backup that cannot be
+    read or may not be genuine is a problem, and what the catalog knew of it stays; the latter can be accepted.
     """
-    opened = {name: storage for storage, name in map(_opened, destinations)}
-    read = {name: _sorted(storage, accept_tampered) for name, storage in opened.items()}
-    for name, (_, problems) in read.items():
-        catalog().forget_storage(name, but=[folder.backup_id for folder, _ in problems])
-    for name, one in ((name, one) for name, (good, _) in read.items() for one in good):
-        locked = _locked(opened[name], one.folder)
-        catalog().record(one.manifest, one.written, storage=name, folder=one.folder.key, locked=locked)
-    told = [f"{one.key} on {name}: {error.message}" for name, (_, bad) in read.items() for one, error in bad]
-    return sum(len(good) for good, _ in read.values()), told
-
-
-def _sorted(
-    storage: StorageAdapter, accept_tampered: bool
-) -> tuple[list[StoredBackup], list[tuple[stored.Folder, DBackupError]]]:
-    """The backups on a destination that may be indexed, and those that may not, with the reason."""
-    good, problems = list[StoredBackup](), list[tuple[stored.Folder, DBackupError]]()
-    authors, keys = Authors(storage), cache(keyring)
-    for one in stored.backups(storage):
-        if not isinstance(one, StoredBackup):
-            problems.append(one)
-        elif (doubt := None if accept_tampered else _doubt(authors, one, keys)) is not None:
-            problems.append((one.folder, doubt))
-        else:
-            good.append(one)
-    return good, problems
-
-
-def _doubt(authors: Authors, backup: StoredBackup, keys: Callable[[], Keyring]) -> TamperedManifest | None:
-    try:
-        authors.require(backup, keys() if backup.manifest.key_ids() else {})
-    except TamperedManifest as error:
-        return error
-    except WrongKey:  # it is indexed all the same: its key may come back
-        return None
-    return None
+    places = [Destination(name, storage) for storage, name in map(_opened, destinations)]
+    readings = indexing.rebuild(places, cache(keyring), accept_tampered=accept_tampered)
+    told = [
+        f"{folder.key} on {reading.place.name}: {error.message}"
+        for reading in readings
+        for folder, error in reading.problems
+    ]
+    return sum(len(reading.backups) for reading in readings), told
 
 
 @action(Permission.BACKUPS_WRITE)
@@ -166,14 +138,6 @@ def clean(who: Identity, at: Address, *, dry_run: bool) -> list[Leftover]:
 def _opened(at: Address) -> tuple[StorageAdapter, str]:
     storage = open_storage(at)
     return storage, str(at) if at.is_name else storage.describe()
-
-
-def _locked(storage: StorageAdapter, folder: stored.Folder) -> bool:
-    """Whether a backup is pinned; a pin that cannot be read counts as one."""
-    try:
-        return stored.pinned(storage, folder)
-    except BackupLocked:
-        return True
 
 
 def _row(manifest: Manifest, size: int, storages: tuple[str, ...], locked: bool) -> Row:

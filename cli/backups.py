@@ -9,6 +9,7 @@ import typer
 
 from cli import addresses, words
 from cli.command import command
+from cli.exits import PARTIAL
 from cli.options import At, Reference, Yes
 from cli.output import Output, WrongUsage
 
@@ -209,7 +210,10 @@ def rebuild(
         bool, typer.Option("--accept-tampered", help="Also what may not be genuine: you know who took it.")
     ] = False,
 ) -> None:
-    """Read destinations anew into the catalog."""
+    """Read destinations anew into the catalog.
+
+    The exit code is 3 when a backup could not be read; what was known of it stays.
+    """
     from actions import backups
     from actions.door import LOCAL_ADMINISTRATOR
     from cli import render
@@ -221,6 +225,8 @@ def rebuild(
     told = f"the catalog knows what lies there: {words.count(copies, 'copy', 'copies')}"
     unread = (render.problem(one, "", render.DOUBTFUL) for one in problems)
     out.answer({"copies": copies, "problems": problems}, render.done(told), *unread)
+    if problems:  # said above
+        raise typer.Exit(PARTIAL)
 
 
 def _destinations(typed: list[str] | None) -> list[Address]:

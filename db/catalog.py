@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -81,6 +81,11 @@ class Catalog:
         with self._database.session() as session:
             return [_entry(row) for row in session.scalars(query)]
 
+    def ids_on(self, storage: str) -> frozenset[str]:
+        """The ids of every backup that has a copy on this storage, also of one whose entry here is damaged."""
+        with self._database.session() as session:
+            return frozenset(session.scalars(select(LocationRow.backup_id).where(LocationRow.storage == storage)))
+
     def find(self, reference: str) -> Entry:
         """What a backup id, ``latest`` or ``<job>/latest`` means. Raises BackupNotFound."""
         job, _, last = reference.rpartition("/")
@@ -136,16 +141,6 @@ class Catalog:
         with self._database.session() as session:
             rows = session.scalars(query.order_by(VerificationRow.moment.desc(), VerificationRow.number.desc()))
             return [Verification(row.storage, row.moment, row.method, row.passed, row.detail) for row in rows]
-
-    def forget_storage(self, storage: str, *, but: Collection[str] = ()) -> None:
-        """Forget every copy on one storage ``but`` those of these ids, before it is read anew.
-
-        The results of checks stay.
-        """
-        with self._database.session() as session:
-            gone = delete(LocationRow).where(LocationRow.storage == storage, LocationRow.backup_id.not_in(but))
-            session.execute(gone)
-            session.execute(delete(BackupRow).where(~BackupRow.locations.any()))
 
 
 def _put(session: Session, table: type[Table], values: Mapping[str, object]) -> None:

@@ -201,3 +201,12 @@ def test_what_killed_runs_have_left_is_shown_then_removed(dbackup: Dbackup, scen
     assert not abandoned.exists()
     assert dbackup.succeeds("clean", "--at", scene.storage)["leftovers"] == []
     assert (job / scene.backup_id / "backup.meta.json").exists()
+
+
+def test_a_rebuild_that_could_not_read_everything_says_so_and_forgets_nothing(dbackup: Dbackup, scene: Scene) -> None:
+    [written] = scene.folder.rglob("backup.meta.json")
+    written.chmod(0o600)
+    written.write_bytes(b"not a manifest")
+    answer = dbackup("catalog", "rebuild", "--at", scene.storage, "--json")
+    assert (answer.code, answer.json["copies"], len(answer.json["problems"])) == (PARTIAL, 0, 1)
+    assert known(dbackup)[scene.backup_id] == {scene.storage}

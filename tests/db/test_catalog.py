@@ -130,7 +130,7 @@ def test_checks_are_kept_newest_first_and_outlive_a_rebuild(catalog: Catalog) ->
     one = record(catalog, manifest(1))
     catalog.verified(one, storage="disk", method="read back", passed=True)
     catalog.verified(one, storage="attic", method="size only", passed=False, detail="too short")
-    catalog.forget_storage("disk")
+    catalog.forget_location(one, "disk")
     assert ids(catalog) == []
     newest, oldest = catalog.verifications(one)
     assert (newest.storage, newest.method, newest.passed, newest.detail) == ("attic", "size only", False, "too short")
@@ -138,14 +138,14 @@ def test_checks_are_kept_newest_first_and_outlive_a_rebuild(catalog: Catalog) ->
     assert newest.moment.tzinfo is UTC
 
 
-def test_forgetting_one_storage_leaves_what_lies_elsewhere(catalog: Catalog) -> None:
+def test_the_ids_on_one_storage_are_those_of_the_copies_there(catalog: Catalog) -> None:
     both, only_here = manifest(1), manifest(2)
     record(catalog, both, "disk")
     record(catalog, both, "attic")
     record(catalog, only_here, "disk")
-    catalog.forget_storage("disk")
-    assert ids(catalog) == [both.backup_id]
-    assert catalog.find(both.backup_id).storages == ("attic",)
+    assert catalog.ids_on("disk") == {both.backup_id, only_here.backup_id}
+    assert catalog.ids_on("attic") == {both.backup_id}
+    assert catalog.ids_on("nowhere") == frozenset()
 
 
 def test_many_may_record_at_once(catalog: Catalog) -> None:
