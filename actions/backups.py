@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import islice
 
 from actions.door import Identity, action
 from blocks.addresses import keyring, open_storage
 from core.container import Keyring
 from core.errors import BackupLocked, BackupNotFound, DBackupError, TamperedManifest, WrongKey
+from core import naming
 from core.errors import DBackupError
 from core.jobs import Address
 from core.manifest import Manifest
@@ -23,6 +25,8 @@ from services.indexing import is_locked
 from services.janitor import Leftover
 from services.records import catalog, owed_copies
 from services.stored import StoredBackup
+from services.records import catalog
+from services.stored import Folder, StoredBackup
 from services.workspace import alive
 
 
@@ -44,23 +48,50 @@ class Row:
     problem: str = ""
 
 
-@action(Permission.BACKUPS_READ)
-def in_catalog(who: Identity, *, limit: int = 1000, offset: int = 0) -> list[Row]:
-    """What the catalog knows, newest first."""
-    entries = catalog().backups(limit=limit, offset=offset)
-    return [_row(entry.manifest, entry.size, entry.storages, entry.locked) for entry in entries]
+@dataclass(frozen=True)
+class Listing:
+    """Backups, newest first; ``more`` when a limit has left some out."""
+
+    rows: tuple[Row, ...]
+    more: bool
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], limit: int | None) -> Listing:
+        """The first ``limit`` rows, or all of them for None. One more is drawn than is given, to know of it."""
+        drawn = tuple(islice(rows, None if limit is None else limit + 1))
+        return cls(drawn[:limit], limit is not None and len(drawn) > limit)
 
 
 @action(Permission.BACKUPS_READ)
-def on_storage(who: Identity, at: Address) -> list[Row]:
-    """What lies on one destination, read from there, newest first. Raises when it cannot be listed."""
+def in_catalog(who: Identity, *, job: str | None = None, limit: int | None = None) -> Listing:
+    """What the catalog knows of one job (its name or folder) or of all: everything, or the newest ``limit``."""
+    entries = catalog().backups(limit=None if limit is None else limit + 1, job=job)
+    return Listing.of((_row(entry.manifest, entry.size, entry.storages, entry.locked) for entry in entries), limit)
+
+
+@action(Permission.BACKUPS_READ)
+def on_storage(who: Identity, at: Address, *, job: str | None = None, limit: int | None = None) -> Listing:
+    """What lies on one destination, read from there: everything, or the newest ``limit``.
+
+    With ``job``, its name or folder, only what is of it, and what cannot be read in a folder that may be its own.
+    Raises when the destination cannot be listed.
+    """
     storage, name = _opened(at)
-    return [
+    rows = (
         _row(found.manifest, found.folder.size, (name,), is_locked(storage, found.folder))
         if isinstance(found, StoredBackup)
         else _unreadable(*found, name)
         for found in stored.backups(storage)
-    ]
+        if job is None or _may_be_of(job, found)
+    )
+    return Listing.of(rows, limit)
+
+
+def _may_be_of(job: str, found: StoredBackup | tuple[Folder, DBackupError]) -> bool:
+    if isinstance(found, StoredBackup):
+        return job in (found.folder.slug, found.manifest.job.name)
+    folder, _ = found
+    return folder.slug == job or naming.is_slug_of(folder.slug, job)
 
 
 @action(Permission.BACKUPS_READ)
@@ -156,7 +187,7 @@ def _row(manifest: Manifest, size: int, storages: tuple[str, ...], locked: bool)
     )
 
 
-def _unreadable(folder: stored.Folder, error: DBackupError, name: str) -> Row:
+def _unreadable(folder: Folder, error: DBackupError, name: str) -> Row:
     return Row(
         folder.backup_id, folder.slug, "", "", None, folder.size, 0, None, (name,), folder.locked, problem=error.message
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +33,12 @@ def list_(
         str | None,
         typer.Option("--at", metavar="DEST", help="Read from this destination, not the catalog.", show_default=False),
     ] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="JOB", help="Only those of this job.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Only the newest N.", show_default="all")
+    ] = None,
 ) -> None:
     """List backups, newest first."""
     from actions import backups
@@ -39,15 +46,18 @@ def list_(
     from cli import render
 
     with out.waiting("looking"):
-        rows = (
-            backups.on_storage(LOCAL_ADMINISTRATOR, addresses.storage(at))
+        found = (
+            backups.on_storage(LOCAL_ADMINISTRATOR, addresses.storage(at), job=job, limit=limit)
             if at
-            else backups.in_catalog(LOCAL_ADMINISTRATOR)
+            else backups.in_catalog(LOCAL_ADMINISTRATOR, job=job, limit=limit)
         )
-    out.answer({"backups": rows}, _listed(rows) if rows else render.note("there is no backup yet"))
+    nothing = render.note(f"there is no backup of {job}" if job else "there is no backup yet")
+    out.answer({"backups": found.rows, "more": found.more}, _listed(found.rows) if found.rows else nothing)
+    if found.more:
+        out.note(render.warning(f"only the newest {limit} are listed, there are more: raise or leave out --limit"))
 
 
-def _listed(rows: list[Row]) -> RenderableType:
+def _listed(rows: Sequence[Row]) -> RenderableType:
     from cli import render
 
     columns = ["Backup", "Job", "Source", "When", "Size", "Profile", "Where", "Remarks"]

@@ -83,9 +83,17 @@ def _moment(backup_id: str) -> datetime | None:
 
 def job_slug(name: str, job_id: str) -> str:
     """The folder of a job: a readable part from its name, and eight hex digits that only this ``job_id`` has."""
+    return f"{_readable(name)}-{hashlib.sha256(job_id.encode()).hexdigest()[:8]}"
+
+
+def is_slug_of(slug: str, name: str) -> bool:
+    """Whether this may be the folder of a job of this name, as far as its readable part tells."""
+    return slug.rpartition("-")[0] == _readable(name)
+
+
+def _readable(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    readable = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_MAX_READABLE].strip("-")
-    return f"{readable or 'job'}-{hashlib.sha256(job_id.encode()).hexdigest()[:8]}"
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_MAX_READABLE].strip("-") or "job"
 
 
 def object_name(database: str, extension: str, suffix: str, encrypted: bool) -> str:

@@ -67,8 +67,8 @@ class Catalog:
             _put(session, BackupRow, backup)
             _put(session, LocationRow, copy)
 
-    def backups(self, *, limit: int = 1000, offset: int = 0, job: str | None = None) -> list[Entry]:
-        """Backups, newest first, of one job (its name or slug) or of all."""
+    def backups(self, *, limit: int | None = None, offset: int = 0, job: str | None = None) -> list[Entry]:
+        """Backups, newest first, of one job (its name or slug) or of all; at most ``limit``, None for every one."""
         query = select(BackupRow).order_by(BackupRow.started_at.desc(), BackupRow.backup_id.desc())
         if job is not None:
             query = query.where(or_(BackupRow.job_name == job, BackupRow.job_slug == job))

@@ -10,12 +10,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from cli.exits import PARTIAL, USAGE
 from cli.keys import KIT_WARNING
+from core.manifest import JobReference, Manifest, SourceDescription
+from core.naming import new_backup_id
+from services.records import catalog
 from tests.cli.conftest import Dbackup
 
 
@@ -69,7 +73,7 @@ def test_a_pinned_backup_is_not_deleted_and_a_deleted_one_is_gone(dbackup: Dback
     dbackup.succeeds("unlock", scene.backup_id, *at)
     assert dbackup("delete", scene.backup_id, *at).code == USAGE, "without a terminal, --yes is required"
     assert dbackup.succeeds("delete", scene.backup_id, *at, "--yes") == {"deleted": scene.backup_id}
-    assert dbackup.succeeds("list", *at) == {"backups": []}
+    assert dbackup.succeeds("list", *at) == {"backups": [], "more": False}
     assert scene.backup_id not in known(dbackup)
 
 
@@ -210,3 +214,52 @@ def test_a_rebuild_that_could_not_read_everything_says_so_and_forgets_nothing(db
     answer = dbackup("catalog", "rebuild", "--at", scene.storage, "--json")
     assert (answer.code, answer.json["copies"], len(answer.json["problems"])) == (PARTIAL, 0, 1)
     assert known(dbackup)[scene.backup_id] == {scene.storage}
+
+
+def test_a_list_is_whole_unless_a_limit_is_given_and_then_says_that_it_was_cut(
+    dbackup: Dbackup, home: Path, tmp_path: Path
+) -> None:
+    moment, number = datetime(2026, 11, 24, 3, tzinfo=UTC), 1005
+    made = [catalogued("many", moment + timedelta(minutes=one)) for one in range(number)]
+    mine = ("list", "--job", "many")
+    try:
+        whole = dbackup.succeeds(*mine)
+        assert [one["backup_id"] for one in whole["backups"]] == made[::-1]
+        assert whole["more"] is False
+        assert len(dbackup.succeeds("list")["backups"]) >= number
+        cut = dbackup(*mine, "--limit", 3, "--json")
+        assert [one["backup_id"] for one in cut.json["backups"]] == made[:-4:-1]
+        assert cut.json["more"] is True
+        assert "only the newest 3 are listed, there are more" in cut.err
+        assert "there are more" not in dbackup(*mine, "--limit", number).err
+        assert dbackup(*mine, "--limit", 0).code == USAGE
+    finally:
+        for backup_id in made:
+            catalog().forget_location(backup_id, "nowhere")
+
+
+def test_a_list_of_one_job_on_a_destination_holds_what_cannot_be_read_of_it(
+    dbackup: Dbackup, shop: Path, tmp_path: Path
+) -> None:
+    at = tmp_path / "backups"
+    first, second, _ = (
+        dbackup.succeeds("backup", shop, "--to", at, "--name", name)["backup_id"] for name in ("a", "a", "b")
+    )
+    [written] = at.glob(f"*/{first}/backup.meta.json")
+    written.chmod(0o600)
+    written.write_bytes(b"not a manifest")
+    listed = dbackup.succeeds("list", "--at", at, "--job", "a")["backups"]
+    assert {one["backup_id"]: bool(one["problem"]) for one in listed} == {first: True, second: False}
+    [newest] = dbackup.succeeds("list", "--at", at, "--job", written.parent.parent.name, "--limit", 1)["backups"]
+    assert newest["job"].startswith("a")
+
+
+def catalogued(job: str, moment: datetime) -> str:
+    """A backup that only the catalog knows of; gives its id."""
+    manifest = Manifest(
+        backup_id=new_backup_id(moment), job=JobReference(id=job, name=job), trigger="manual", files=(),
+        source=SourceDescription(name="s", engine="sqlite", server_version="3", tool="t"),
+        started_at=moment, finished_at=moment,
+    )  # fmt: skip
+    catalog().record(manifest, manifest.to_bytes(), storage="nowhere", folder=f"{job}/{manifest.backup_id}")
+    return manifest.backup_id

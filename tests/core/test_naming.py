@@ -151,3 +151,9 @@ def test_results_of_verifications_never_take_each_other_s_place() -> None:
 )
 def test_a_key_that_is_not_ours_is_foreign(key: str) -> None:
     assert naming.parse_key(key) is None
+
+
+def test_a_folder_is_known_to_be_of_a_job_by_its_readable_part() -> None:
+    assert naming.is_slug_of(naming.job_slug("Shop Ü", "any id"), "Shop Ü")
+    assert naming.is_slug_of(naming.job_slug("", "any id"), "")
+    assert not naming.is_slug_of(naming.job_slug("shop-2", "any id"), "shop")
