@@ -146,9 +146,14 @@ def lock_key(folder: str) -> str:
     return f"{folder}/{LOCK}"
 
 
+def verification_folder(folder: str) -> str:
+    """What the keys of all results of a backup's verifications begin with."""
+    return f"{folder}/{VERIFICATION}/"
+
+
 def verification_key(folder: str, moment: datetime) -> str:
     """A new key for the result of a verification made at ``moment`` (with a time zone)."""
-    return f"{folder}/{VERIFICATION}/{new_backup_id(moment)}.json"
+    return f"{verification_folder(folder)}{new_backup_id(moment)}.json"
 
 
 def parse_key(key: str) -> BackupKey | None:

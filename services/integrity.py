@@ -38,6 +38,24 @@ def missing(name: str, backup: Entry) -> CheckedBackup:
     )
 
 
+def vanished(storage: StorageAdapter, folder: Folder) -> bool:
+    """Whether a backup that could not be checked has been deleted since it was listed.
+
+    A destination that cannot say so has not lost it.
+    """
+    try:
+        return not stored.is_committed(storage, folder)
+    except DBackupError:
+        return False
+
+
+def deleted_meanwhile(found: CheckedBackup) -> CheckedBackup:
+    """What is found of a backup that was deleted on purpose, by retention or by hand, while the check was under way."""
+    log.info("backup was deleted meanwhile", backup=found.backup_id, storage=found.storage)
+    changed = {"outcome": SKIPPED, "method": "", "reason": "it was deleted meanwhile", "hint": ""}
+    return found.model_copy(update=changed)
+
+
 def check(storage: StorageAdapter, name: str, folder: Folder, keys: Keyring, authors: Authors) -> CheckedBackup:
     """Check one backup on one destination: its manifest, then every byte. Never raises for what it finds.
 

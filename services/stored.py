@@ -16,6 +16,7 @@ from core.ports import StorageAdapter, StoredObject
 
 _LARGEST_MANIFEST = 64 << 20  # bytes; a million tables fit
 LATEST = "latest"
+KEPT_RESULTS = 5  # of checks, beside each backup
 log = logger(service="storage")
 
 
@@ -198,9 +199,38 @@ def delete(storage: StorageAdapter, folder: Folder) -> None:
     log.info("backup deleted", backup=folder.backup_id, storage=storage.describe())
 
 
+def is_committed(storage: StorageAdapter, folder: Folder) -> bool:
+    """Whether the backup's manifest is there now. Raises StorageError or ConnectionError where nobody can say."""
+    return storage.present(naming.manifest_key(folder.key))
+
+
 def note_verification(storage: StorageAdapter, folder: Folder, written: bytes) -> None:
-    """Lay the result of a check beside the backup; a destination that refuses is only noted in the log."""
+    """Lay the result of a check beside the backup, where the last few stay.
+
+    A destination that refuses is only noted in the log. Nothing is written beside a backup that is no more, and what
+    was written while somebody deleted it is taken away again.
+    """
+    key = naming.verification_key(folder.key, datetime.now(UTC))
     try:
-        storage.put(naming.verification_key(folder.key, datetime.now(UTC)), [written])
+        if not is_committed(storage, folder):
+            return
+        storage.put(key, [written])
+        if not is_committed(storage, folder):
+            storage.delete(key)
     except DBackupError as error:
         log.warning("could not keep the result of the check beside the backup", reason=error.message)
+        return
+    _drop_old_results(storage, folder)
+
+
+def _drop_old_results(storage: StorageAdapter, folder: Folder) -> None:
+    """Delete all but the last few results of checks; where nothing may be deleted, they stay."""
+    try:
+        keys = sorted(
+            one.key for one in storage.list(naming.verification_folder(folder.key)) if naming.parse_key(one.key)
+        )
+        for key in keys[:-KEPT_RESULTS]:
+            with suppress(ObjectNotFound):
+                storage.delete(key)
+    except DBackupError as error:
+        log.info("old results of checks stay beside the backup", backup=folder.backup_id, reason=error.message)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from blocks import saved
@@ -21,6 +22,7 @@ from services.records import catalog
 from services.stored import Folder
 from tasks.step import step
 
+PATIENCE = (0.0, 0.2, 0.4, 0.8, 1.6)  # seconds between looks into the catalog
 log = logger(service="integrity")
 
 
@@ -77,15 +79,31 @@ def _known(name: str) -> dict[str, Entry]:
 def _gone(known: Mapping[str, Entry], found: Sequence[Folder], name: str) -> dict[str, Entry]:
     """What the catalog knew before the listing and knows still, and the listing does not show as finished."""
     complete = {folder.backup_id for folder in found if folder.complete}
-    gone = {backup_id: entry for backup_id, entry in known.items() if backup_id not in complete}
-    still = _known(name) if gone else {}  # somebody may have deleted it in this moment
-    return {backup_id: entry for backup_id, entry in gone.items() if backup_id in still}
+    return _still_known(name, known.keys() - complete)
+
+
+def _still_known(name: str, gone: Collection[str]) -> dict[str, Entry]:
+    """Those of the backups which are gone that the catalog goes on expecting on a storage.
+
+    Who deletes a backup tells the catalog when all of it is gone, so it is asked for a few seconds.
+    """
+    expected: dict[str, Entry] = {}
+    for pause in PATIENCE if gone else ():
+        time.sleep(pause)
+        known = _known(name)
+        expected = {backup_id: known[backup_id] for backup_id in gone if backup_id in known}
+        if not expected:
+            break
+    return expected
 
 
 @step("verify", "verify {target.folder.backup_id} on {target.name}")
 def verify(target: Target, keys: Mapping[str, ProfileKey]) -> CheckedBackup:
     """Check one backup, and lay the result beside it and in the catalog."""
     result = integrity.check(target.storage, target.name, target.folder, keys, target.authors)
+    if result.outcome == integrity.FAILED and integrity.vanished(target.storage, target.folder):
+        entry = _still_known(target.name, {result.backup_id}).get(result.backup_id)
+        result = integrity.missing(target.name, entry) if entry else integrity.deleted_meanwhile(result)
     if result.outcome != integrity.SKIPPED:
         stored.note_verification(target.storage, target.folder, result.model_dump_json().encode())
         _record(result)

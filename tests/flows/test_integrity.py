@@ -6,11 +6,13 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import pytest
 
 from actions import keys
-from actions.backups import rebuild_catalog
+from actions.backups import delete, rebuild_catalog
 from actions.door import LOCAL_ADMINISTRATOR
 from core.container import Header
 from core.errors import BackupNotFound, RunFailed, StorageError
@@ -19,8 +21,9 @@ from core.reports import BackupReport, CheckedBackup, IntegrityReport
 from core.streams import CHUNK_SIZE
 from flows.backup import backup
 from flows.integrity import integrity
+from services import integrity as checks
 from services.records import catalog
-from tests.flows.shop import job
+from tests.flows.shop import files_below, job
 
 TAG = 16
 
@@ -158,3 +161,74 @@ def test_a_destination_that_cannot_be_listed_is_an_error_and_not_an_empty_list(t
     shutil.rmtree(tmp_path / "backups")
     with pytest.raises(StorageError):
         check(tmp_path / "backups")
+
+
+def test_a_backup_that_retention_deletes_meanwhile_is_skipped_and_nothing_is_written_where_it_was(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = tmp_path / "backups"
+    old, new = (backup(job(shop, storage)) for _ in range(2))
+    before = after_the_list(
+        monkeypatch, lambda: delete(LOCAL_ADMINISTRATOR, old.backup_id, Address(f"file://{storage}"))
+    )
+    report = check(storage)
+    assert before == [old.backup_id]
+    assert {one.backup_id: one.outcome for one in report.checked} == {new.backup_id: "passed", old.backup_id: "skipped"}
+    assert "it was deleted meanwhile" in {one.reason for one in report.checked}
+    assert files_below(storage / old.folder) == []
+
+
+def test_a_deletion_that_has_not_reached_the_catalog_yet_raises_no_alarm(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = tmp_path / "backups"
+    old, new = (backup(job(shop, storage)) for _ in range(2))
+    later = Timer(0.5, lambda: catalog().forget_location(old.backup_id, str(storage)))
+
+    def cut() -> str:
+        shutil.rmtree(storage / old.folder)
+        later.start()
+        return old.backup_id
+
+    after_the_list(monkeypatch, cut)
+    outcomes = {one.backup_id: one.outcome for one in check(storage).checked}
+    later.join()
+    assert outcomes == {new.backup_id: "passed", old.backup_id: "skipped"}
+
+
+def test_a_backup_that_somebody_else_removes_meanwhile_is_missing(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = tmp_path / "backups"
+    old, _ = (backup(job(shop, storage)) for _ in range(2))
+    after_the_list(monkeypatch, lambda: shutil.rmtree(storage / old.folder))
+    found = failure(storage)
+    assert (found.backup_id, "missing" in found.reason) == (old.backup_id, True)
+    assert not (storage / old.folder).exists()
+
+
+def after_the_list(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[object]:
+    """Do something once, between the scan of a check and its first look at a backup; gives what came of it."""
+    done: list[object] = []
+    original = checks.check
+
+    def check_late(*arguments: Any) -> CheckedBackup:
+        if not done:
+            done.append(act())
+        return original(*arguments)
+
+    monkeypatch.setattr(checks, "check", check_late)
+    return done
+
+
+def test_only_the_last_results_stay_beside_a_backup(shop: Path, tmp_path: Path) -> None:
+    report = backup(job(shop, tmp_path / "backups"))
+    results = tmp_path / "backups" / report.folder / "verification"
+    results.mkdir()
+    old = [results / f"2020010{day}T000000Z-00000{day}.json" for day in range(1, 8)]
+    for path in old:
+        path.write_text("{}")
+    check(tmp_path / "backups")
+    left = sorted(results.iterdir())
+    assert left[:-1] == old[-4:]
+    assert CheckedBackup.model_validate_json(left[-1].read_bytes()).outcome == "passed"
