@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from actions.door import Identity, action
 from blocks.addresses import open_channel
@@ -15,6 +16,9 @@ from core.reports import BackupReport, Delivery, HealReport
 from services import freshness, notifications
 from services.freshness import Freshness
 
+if TYPE_CHECKING:
+    from deployments.jobs import Jobs, UnreadableJob
+
 
 @action(Permission.JOBS_WRITE)
 def create(who: Identity, spec: JobSpec) -> None:
@@ -25,8 +29,8 @@ def create(who: Identity, spec: JobSpec) -> None:
 
 
 @action(Permission.JOBS_READ)
-def everything(who: Identity) -> list[JobSpec]:
-    """Every job, by name."""
+def everything(who: Identity) -> Jobs:
+    """Every job, by name; also those that cannot be read, with the reason."""
     from deployments import jobs
 
     return jobs.everything()
@@ -59,13 +63,17 @@ def heal(who: Identity, name: str) -> HealReport:
 
 
 @action(Permission.JOBS_EXECUTE)
-def check_freshness(who: Identity) -> list[tuple[Freshness, tuple[Delivery, ...]]]:
-    """How old the last good backup of each job is; the channels of one that is overdue are told, and say so here."""
+def check_freshness(who: Identity) -> tuple[list[tuple[Freshness, tuple[Delivery, ...]]], tuple[UnreadableJob, ...]]:
+    """How old the last good backup of each job is; the channels of one that is overdue are told, and say so here.
+
+    Of a job that cannot be read nobody knows: it comes besides, with the reason.
+    """
     from deployments import jobs
 
-    now = datetime.now(UTC)
-    checked = [(spec, freshness.of_job(spec, now)) for spec in jobs.everything()]
-    return [(found, tuple(_told(spec, found, now)) if found.overdue else ()) for spec, found in checked]
+    now, found = datetime.now(UTC), jobs.everything()
+    checked = [(spec, freshness.of_job(spec, now)) for spec in found.readable]
+    told = [(one, tuple(_told(spec, one, now)) if one.overdue else ()) for spec, one in checked]
+    return told, found.unreadable
 
 
 def _told(spec: JobSpec, found: Freshness, now: datetime) -> Iterator[Delivery]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import addresses
 from cli.command import command
-from cli.exits import FAILED
+from cli.exits import FAILED, PARTIAL
 from cli.options import Name
 from cli.output import Output
 from cli.runs import back_up, watched
@@ -17,6 +18,7 @@ from cli.wishes import Many, Wish, wishes
 
 if TYPE_CHECKING:
     from core.jobs import JobSpec
+    from deployments.jobs import UnreadableJob
 
 jobs = typer.Typer(help="Backups that are described once, and run by their name.", no_args_is_help=True)
 
@@ -54,10 +56,16 @@ def list_(out: Output) -> None:
 
     with out.waiting("looking"):
         found = actions.everything(LOCAL_ADMINISTRATOR)
-    rows = [(one.name, str(one.source), ", ".join(one.destinations), one.profile or "none") for one in found]
+    rows = [(one.name, str(one.source), ", ".join(one.destinations), one.profile or "none") for one in found.readable]
     shown = render.table(("Name", "Source", "To", "Profile"), rows)
     nothing = render.note("no job is saved yet; make one: dbackup job create NAME --source SOURCE --to STORAGE")
-    out.answer({"jobs": found}, shown if rows else nothing)
+    broken = [render.problem(one.problem, one.hint) for one in found.unreadable]
+    tables = [shown] if rows else [] if broken else [nothing]
+    out.answer({"jobs": found.readable, "unreadable": _told(found.unreadable)}, *tables, *broken)
+
+
+def _told(jobs: Sequence[UnreadableJob]) -> list[dict[str, str]]:
+    return [{"name": one.name, "problem": one.problem, "hint": one.hint} for one in jobs]
 
 
 @command(jobs)
@@ -97,7 +105,10 @@ def run(out: Output, name: Name) -> None:
 def prune(
     out: Output, name: Name, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False
 ) -> None:
-    """Apply the job's rules now: delete what none of them keeps, with a reason for every backup."""
+    """Apply the job's rules now: delete what none of them keeps, with a reason for every backup.
+
+    The exit code is 1 when something could not be decided or deleted, 3 when that is so on some destinations only.
+    """
     from actions import jobs as actions
     from actions import retention
     from actions.door import LOCAL_ADMINISTRATOR
@@ -107,8 +118,9 @@ def prune(
         spec = actions.get(LOCAL_ADMINISTRATOR, name)
         decided = retention.prune(LOCAL_ADMINISTRATOR, spec, dry_run=dry_run)
     out.answer({"dry_run": dry_run, "destinations": decided}, *map(render.retention, decided))
-    if any(one.failure for one in decided):  # said above, with the reason
-        raise typer.Exit(FAILED)
+    bad = [bool(one.failure) or (bool(one.count("due")) and not dry_run) for one in decided]
+    if any(bad):  # said above, with the reasons
+        raise typer.Exit(FAILED if all(bad) else PARTIAL)
 
 
 @command(jobs)
@@ -125,7 +137,7 @@ def heal(out: Output, name: Name) -> None:
 def overdue(out: Output) -> None:
     """Look for jobs without a good backup for too long, and tell their channels.
 
-    Made for cron: the exit code is 1 when there is one.
+    Made for cron: the exit code is 1 when there is one, or a job that cannot be read.
     """
     from datetime import UTC, datetime
 
@@ -134,12 +146,14 @@ def overdue(out: Output) -> None:
     from cli import render
 
     with out.waiting("looking"):
-        found = actions.check_freshness(LOCAL_ADMINISTRATOR)
-    answer = {"jobs": [{"freshness": one, "notifications": told} for one, told in found]}
-    out.answer(answer, render.freshness([one for one, _ in found], datetime.now(UTC)))
+        found, unreadable = actions.check_freshness(LOCAL_ADMINISTRATOR)
+    jobs = [{"freshness": one, "notifications": told} for one, told in found]
+    shown = render.freshness([one for one, _ in found], datetime.now(UTC))
+    broken = [render.problem(one.problem, one.hint) for one in unreadable]
+    out.answer({"jobs": jobs, "unreadable": _told(unreadable)}, *([shown] if found or not broken else []), *broken)
     for delivery in (delivery for _, told in found for delivery in told):
         out.note(render.done(str(delivery)) if delivery.delivered else render.problem(str(delivery), delivery.hint))
-    if any(one.overdue for one, _ in found):
+    if unreadable or any(one.overdue for one, _ in found):
         raise typer.Exit(FAILED)
 
 

@@ -6,8 +6,10 @@ names they are saved under: a URL could hold a secret, and a deployment is store
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -48,29 +50,61 @@ def get(name: str) -> JobSpec:
     with _client() as client:
         if found := _find(client, name):
             return _spec(found)
-        others = ", ".join(sorted(one.name for one in _deployments(client))) or "none is saved yet"
-    raise ConfigurationError(
+        raise _unknown(client, name)
+
+
+def _unknown(client: SyncPrefectClient, name: str) -> ConfigurationError:
+    others = ", ".join(sorted(one.name for one in _deployments(client))) or "none is saved yet"
+    return ConfigurationError(
         f"there is no job named {name} (saved: {others})", hint=f"make it with: dbackup job create {name} …"
     )
 
 
-def everything() -> list[JobSpec]:
-    """Every job, by name."""
+@dataclass(frozen=True)
+class UnreadableJob:
+    """A job whose parameters somebody has broken, and what to do about it."""
+
+    name: str
+    problem: str
+    hint: str
+    texts: str | None = field(default=None, repr=False)  # all it says; None when it does not say what it needs
+
+    def may_need(self, name: str) -> bool:
+        """Whether it may need what is saved under a name, as far as can be known."""
+        return self.texts is None or name in self.texts
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Every job, by name: those that can be read, and those that cannot."""
+
+    readable: tuple[JobSpec, ...]
+    unreadable: tuple[UnreadableJob, ...]
+
+
+def everything() -> Jobs:
+    """Every job. One that cannot be read does not keep the others from being known."""
     with _client() as client:
-        return sorted(map(_spec, _deployments(client)), key=lambda spec: spec.name)
+        found = [_read(one) for one in sorted(_deployments(client), key=lambda one: one.name)]
+    return Jobs(
+        tuple(one for one in found if isinstance(one, JobSpec)),
+        tuple(one for one in found if isinstance(one, UnreadableJob)),
+    )
 
 
 def delete(name: str) -> None:
-    """Forget a job. Its backups stay. Raises ConfigurationError when there is none of this name."""
-    get(name)
+    """Forget a job, readable or not. Its backups stay. Raises ConfigurationError when there is none of this name."""
     with _client() as client:
-        if found := _find(client, name):
-            client.delete_deployment(found.id)
+        if not (found := _find(client, name)):
+            raise _unknown(client, name)
+        client.delete_deployment(found.id)
 
 
 def using(kind: Kind, name: str) -> list[str]:
-    """The jobs that need what is saved under this name."""
-    return [spec.name for spec in everything() if (kind, name) in _needs(spec)]
+    """The jobs that need what is saved under this name, and those that may, because they cannot be read."""
+    jobs = everything()
+    need = [spec.name for spec in jobs.readable if (kind, name) in _needs(spec)]
+    return need + [f"{one.name} (which cannot be read)" for one in jobs.unreadable if one.may_need(name)]
 
 
 def _needs(spec: JobSpec) -> list[tuple[Kind, str]]:
@@ -135,6 +169,16 @@ def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
     while page := client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=len(found)):
         found += page
     return found
+
+
+def _read(deployment: DeploymentResponse) -> JobSpec | UnreadableJob:
+    try:
+        return _spec(deployment)
+    except ConfigurationError as error:
+        said = (deployment.parameters or {}).get("job")
+        complete = isinstance(said, Mapping) and {"source", "destinations"} <= said.keys()
+        texts = json.dumps(said, default=str) if complete else None
+        return UnreadableJob(deployment.name, error.message, error.hint, texts)
 
 
 def _spec(deployment: DeploymentResponse) -> JobSpec:

@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 
+from blocks.api import prefect_api
 from cli.exits import FAILED, PARTIAL, USAGE
 from tests.cli.conftest import Dbackup
 from tests.disks import read_only
@@ -71,7 +74,7 @@ def test_pruning_says_why_before_anything_goes(dbackup: Dbackup, job: str, tmp_p
         assert len(list((tmp_path / "near").rglob("backup.meta.json"))) == 1
         next((tmp_path / "far").rglob("backup.meta.json")).write_bytes(b"damaged")
         doubtful = dbackup("job", "prune", "strict", "--json")
-        assert doubtful.code == FAILED
+        assert doubtful.code == PARTIAL, "one of two destinations could not be decided about"
         assert doubtful.json["destinations"][1]["failure"]["reason"]
     finally:
         dbackup.succeeds("job", "delete", "strict")
@@ -149,3 +152,40 @@ def test_a_job_that_does_not_exist_names_those_that_do(dbackup: Dbackup, job: st
     answer = dbackup("job", "show", "nightyl")
     assert answer.code == FAILED
     assert f"saved: {job}" in answer.err
+
+
+@pytest.mark.parametrize("parameters", [{"job": {"source": "job-shop", "destinations": ["job-far"], "keep": 7}}, {}])
+def test_a_job_that_cannot_be_read_stands_in_the_way_of_nothing_else(
+    dbackup: Dbackup, job: str, tmp_path: Path, parameters: dict[str, object]
+) -> None:
+    dbackup.succeeds("job", "create", "broken", "--source", "job-shop", "--to", "job-far")
+    dbackup.succeeds("storage", "add", "job-spare", tmp_path / "spare")
+    with prefect_api(), get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name("backup/broken")
+        client.update_deployment(found.id, DeploymentUpdate(parameters=parameters, enforce_parameter_schema=False))
+    listed = dbackup.succeeds("job", "list")
+    assert [one["name"] for one in listed["jobs"]] == [job]
+    assert [one["name"] for one in listed["unreadable"]] == ["broken"]
+    assert "the job broken cannot be read" in dbackup("job", "list").out
+    overdue = dbackup("job", "overdue", "--json")
+    assert (overdue.code, [one["name"] for one in overdue.json["unreadable"]]) == (FAILED, ["broken"])
+    refused = dbackup("storage", "remove", "job-far")
+    assert "broken (which cannot be read)" in refused.err
+    assert dbackup("storage", "remove", "job-spare").code == (0 if parameters else FAILED), "it may need anything"
+    dbackup.succeeds("job", "delete", "broken")
+    dbackup("storage", "remove", "job-spare")
+    assert dbackup.succeeds("job", "list")["unreadable"] == []
+
+
+def test_a_prune_that_could_not_delete_has_failed(dbackup: Dbackup, job: str, tmp_path: Path) -> None:
+    dbackup.succeeds("job", "create", "one", "--source", "job-shop", "--to", "job-near", "--keep", "last=1,min_keep=1")
+    try:
+        for _ in range(2):
+            dbackup.succeeds("backup", "job-shop", "--to", "job-near", "--name", "one")
+        with read_only(tmp_path / "near"):
+            assert dbackup("job", "prune", "one", "--dry-run").code == 0
+            answer = dbackup("job", "prune", "one", "--json")
+        assert answer.code == FAILED
+        assert [one["outcome"] for one in answer.json["destinations"][0]["backups"]] == ["kept", "due"]
+    finally:
+        dbackup.succeeds("job", "delete", "one")
