@@ -56,6 +56,24 @@ def retention(text: str) -> Retention:
         raise WrongUsage(error.message, hint=error.hint) from None
 
 
+def retention_at(texts: Sequence[str]) -> dict[str, Retention]:
+    """The rules of single destinations, each ``NAME=RULES``. Raises WrongUsage for one without rules or named twice."""
+    chosen: dict[str, Retention] = {}
+    for text in texts:
+        name, _, rules = (part.strip() for part in text.partition("="))
+        if not name or not rules:
+            raise WrongUsage(
+                f"--keep-at {text} gives no rules to a destination",
+                hint="write NAME=RULES: nas=daily=30,weekly=8; a destination that keeps everything has nas=min_keep=3",
+            )
+        if name in chosen:
+            raise WrongUsage(
+                f"--keep-at names {name} twice", hint=f"put all of its rules into one: {name}=daily=30,last=1"
+            )
+        chosen[name] = retention(rules)
+    return chosen
+
+
 def _option(field: str) -> str:
     name = _OPTIONS.get(field, field.replace("_", "-"))
     return name if name.isupper() else f"--{name}"

@@ -8,7 +8,7 @@ import typer
 
 from cli.options import Notify
 from cli.specs import compression as parsed
-from cli.specs import names, retention
+from cli.specs import names, retention, retention_at
 
 Many = list[str]
 Wish = dict[str, Any]  # fields of a JobSpec
@@ -67,7 +67,7 @@ def wishes(  # noqa: PLR0913 - its parameters are options
         "compression": parsed(compression),
         "exact_rows": exact_rows,
         "keep": retention(keep),
-        "keep_at": {name: retention(rules) for name, _, rules in (one.partition("=") for one in keep_at or ())},
+        "keep_at": retention_at(keep_at or ()),
         "timezone": timezone,
         "overdue_after": overdue_after,
         "retries": retries,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cli.output import WrongUsage
-from cli.specs import compression, names, specified
+from cli.specs import compression, names, retention_at, specified
 from core.jobs import JobSpec
 
 
@@ -31,3 +31,15 @@ def test_a_compression_that_does_not_exist_is_wrong_usage_with_advice(text: str)
     with pytest.raises(WrongUsage) as wrong:
         compression(text)
     assert wrong.value.hint
+
+
+@pytest.mark.parametrize("texts", [["nas"], ["nas="], ["=last=1"], ["nas=daily=30", "nas=last=1"], ["nas=nightly=1"]])
+def test_rules_for_a_destination_that_are_missing_doubled_or_unknown_are_wrong_usage(texts: list[str]) -> None:
+    with pytest.raises(WrongUsage) as wrong:
+        retention_at(texts)
+    assert wrong.value.hint
+
+
+def test_each_destination_may_have_rules_of_its_own() -> None:
+    chosen = retention_at(["nas=daily=30,last=1", "tape=min_keep=3"])
+    assert {name: str(rules) for name, rules in chosen.items()} == {"nas": "last=1,daily=30", "tape": ""}
