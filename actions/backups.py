@@ -104,6 +104,14 @@ def show(who: Identity, reference: str, at: Address | None = None) -> tuple[Mani
     return stored.resolve(storage, reference).manifest, (name,)
 
 
+@action(Permission.BACKUPS_READ)
+def locate(who: Identity, reference: str, at: Address) -> tuple[str, str]:
+    """The job's folder and the id of what :func:`delete` would remove, finished and readable or not."""
+    storage, _ = _opened(at)
+    folder = stored.find(storage, reference, unfinished=True)
+    return folder.slug, folder.backup_id
+
+
 @action(Permission.BACKUPS_WRITE)
 def delete(who: Identity, reference: str, at: Address) -> str:
     """Remove a backup from one destination, and give its id. Raises BackupLocked for a pinned one.

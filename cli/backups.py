@@ -154,9 +154,8 @@ def delete(out: Output, backup: Reference, at: At, yes: Yes = False) -> None:
 
     where = addresses.storage(at)
     if not yes:
-        manifest, _ = backups.show(LOCAL_ADMINISTRATOR, backup, where)
-        _ask(f"Delete {manifest.backup_id} of {manifest.job.name} from {at}? It cannot be brought back.")
-        backup = manifest.backup_id
+        slug, backup = backups.locate(LOCAL_ADMINISTRATOR, backup, where)
+        _ask(f"Delete {backup} in {slug} from {at}? It cannot be brought back.")
     deleted = backups.delete(LOCAL_ADMINISTRATOR, backup, where)
     out.answer({"deleted": deleted}, render.done(f"{deleted} is deleted"))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import sqlite3
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +22,7 @@ from cli.keys import KIT_WARNING
 from core.manifest import JobReference, Manifest, SourceDescription
 from core.naming import new_backup_id
 from services.records import catalog
-from tests.cli.conftest import Dbackup
+from tests.cli.conftest import COMMAND, Dbackup
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,20 @@ def test_a_list_of_one_job_on_a_destination_holds_what_cannot_be_read_of_it(
     assert {one["backup_id"]: bool(one["problem"]) for one in listed} == {first: True, second: False}
     [newest] = dbackup.succeeds("list", "--at", at, "--job", written.parent.parent.name, "--limit", 1)["backups"]
     assert newest["job"].startswith("a")
+
+
+def test_a_backup_that_cannot_be_read_is_asked_about_by_its_id_and_deleted(dbackup: Dbackup, scene: Scene) -> None:
+    [written] = scene.folder.rglob("backup.meta.json")
+    written.chmod(0o600)
+    written.write_bytes(b"not a manifest")
+    terminal, typed = pty.openpty()
+    os.write(terminal, b"y\n")
+    command = [COMMAND, "delete", scene.backup_id, "--at", scene.storage]
+    done = subprocess.run(command, stdin=typed, capture_output=True, text=True, timeout=200, check=False)
+    os.close(typed)
+    os.close(terminal)
+    assert (done.returncode, f"Delete {scene.backup_id} in {written.parent.parent.name}" in done.stderr) == (0, True)
+    assert not written.exists()
 
 
 def catalogued(job: str, moment: datetime) -> str:
