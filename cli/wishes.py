@@ -16,8 +16,8 @@ Wish = dict[str, Any]  # fields of a JobSpec
 _SCOPE = "What to dump"
 
 
-def _filter(name: str, what: str) -> Any:
-    return typer.Option(f"--{name}", metavar="PATTERN", help=what, rich_help_panel=_SCOPE, show_default=False)
+def _filter(name: str, what: str, metavar: str = "NAME") -> Any:
+    return typer.Option(f"--{name}", metavar=metavar, help=what, rich_help_panel=_SCOPE, show_default=False)
 
 
 def wishes(  # noqa: PLR0913 - its parameters are options
@@ -26,7 +26,7 @@ def wishes(  # noqa: PLR0913 - its parameters are options
         Many | None,
         typer.Option(metavar="A,B", help="Only these databases.", rich_help_panel=_SCOPE, show_default=False),
     ] = None,
-    exclude: Annotated[Many | None, _filter("exclude", "Not the databases like this.")] = None,
+    exclude: Annotated[Many | None, _filter("exclude", "Not the databases like this.", "PATTERN")] = None,
     schema: Annotated[Many | None, _filter("schema", "Only these schemas.")] = None,
     exclude_schema: Annotated[Many | None, _filter("exclude-schema", "Not these schemas.")] = None,
     table: Annotated[Many | None, _filter("table", "Only these tables.")] = None,
