@@ -10,10 +10,8 @@ from itertools import islice
 
 from actions.door import Identity, action
 from blocks.addresses import keyring, open_storage
-from core.container import Keyring
-from core.errors import BackupLocked, BackupNotFound, DBackupError, TamperedManifest, WrongKey
 from core import naming
-from core.errors import DBackupError
+from core.errors import BackupNotFound, DBackupError
 from core.jobs import Address
 from core.manifest import Manifest
 from core.permissions import Permission
@@ -24,8 +22,6 @@ from services.destinations import Destination
 from services.indexing import is_locked
 from services.janitor import Leftover
 from services.records import catalog, owed_copies
-from services.stored import StoredBackup
-from services.records import catalog
 from services.stored import Folder, StoredBackup
 from services.workspace import alive
 
