@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from paramiko import Transport
 
 from adapters.storage import STORAGES
 from adapters.storage.keys import MARK
@@ -500,13 +501,14 @@ def test_threads_share_one_connection(openssh: Server, network: Proxy, root: Pat
 
 
 def test_no_thread_is_left_when_a_storage_is_forgotten(openssh: Server, root: Path) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     storage = openssh.storage(root)
     storage.check()
-    assert threading.active_count() > before
+    own = [thread for thread in threading.enumerate() if isinstance(thread, Transport) and thread not in before]
+    assert len(own) == 1
     del storage
     gc.collect()
-    until(lambda: threading.active_count() <= before, "the connection's thread to end")
+    until(lambda: not own[0].is_alive(), "the connection's thread to end")
 
 
 def test_more_transfers_than_the_server_has_channels_for_are_said_to_be_too_many(
