@@ -19,6 +19,7 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Rege
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
+from pymongo.errors import WriteError
 
 from adapters.database.mongodb import MongoDB, MongoDBConfig
 from adapters.database.mongodb.archive import MAGIC, Archive
@@ -355,6 +356,21 @@ def test_everything_in_a_database_comes_back_equal(mongodb: Server) -> None:
         put_back(adapter, chunks, RestoreTarget("copy", overwrite=True, expected=contents))
         assert described(client["copy"]) == described(client["rich"])
         assert gridfs.GridFS(client["copy"]).find_one({"filename": "picture"}).read() == b"\0\xff" * 300_000
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_document_older_than_the_validator_of_its_collection_comes_back(mongodb: Server, overwrite: bool) -> None:
+    with mongodb.client() as client:
+        client.shop.people.insert_many([{"n": 1}, {"predates": "the rule"}])
+        client.shop.command("collMod", "people", validator={"$jsonSchema": {"required": ["n"]}})
+        with pytest.raises(WriteError):
+            client.shop.people.insert_one({"obeys": "nothing"})
+        adapter = MongoDB.from_url(mongodb.url("shop"))
+        chunks, contents = taken(adapter, "shop")
+        original = described(client["shop"])
+        name = "shop" if overwrite else "copy"
+        put_back(adapter, chunks, RestoreTarget(name, overwrite=overwrite, expected=contents))
+        assert described(client[name]) == original
 
 
 def fill(database: Database[dict[str, Any]]) -> None:
