@@ -18,10 +18,15 @@ from flows.notifying import notifying
 from flows.sealed_flow import ended, sealed_flow
 from services.restores import Piece
 from services.workspace import workspace
+from services.restores import Piece, forget
+from services.workspace import sweep, workspace
 from tasks import restore as steps
 from tasks.bookkeeping import complete, recorded
 from tasks.notifications import RestoreStory
 from tasks.restore import Resolved
+from tasks.step import retried
+
+DOWNLOAD_RETRIES = 3  # of each file, as long as trying again can help
 
 
 @sealed_flow("restore")
@@ -45,11 +50,14 @@ def _outcome(resolved: Resolved, piece: Piece, folder: Path) -> RestoredDatabase
 
 
 def _restored(resolved: Resolved, piece: Piece, folder: Path) -> RestoredDatabase:
-    file = steps.download(resolved, piece, folder)
-    steps.verify(piece, file)
-    with resolved.target.restore(piece.target) as restoration:
-        steps.restore(resolved, piece, file, restoration)
-        return steps.compare(piece, restoration)
+    try:
+        file = retried(steps.download, DOWNLOAD_RETRIES)(resolved, piece, folder)
+        steps.verify(piece, file)
+        with resolved.target.restore(piece.target) as restoration:
+            steps.restore(resolved, piece, file, restoration)
+            return steps.compare(piece, restoration)
+    finally:
+        forget(piece, folder)
 
 
 def _report(

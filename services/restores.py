@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from core.compression import decompress
@@ -15,9 +13,10 @@ from core.log import logger
 from core.manifest import Contents, ManifestFile
 from core.ports import AdoptsFiles, DatabaseAdapter, Restoration, RestoreTarget, StorageAdapter
 from core.reports import RestoredDatabase
-from core.streams import CHUNK_SIZE, Chunk, Meter, Stage, through
+from core.streams import Meter, Stage, through
 from services import progress
 from services.backups import StoredBytes
+from services.downloads import discard, download
 from services.stored import StoredBackup
 
 _SHOWN = 5  # differences in one message
@@ -92,20 +91,18 @@ def require_keys(piece: Piece, keys: Keyring) -> None:
 
 
 def fetch(storage: StorageAdapter, piece: Piece, folder: Path) -> StoredBytes:
-    """The file where it can be read twice: in place on a local file system, else downloaded into a private folder."""
+    """The file where it can be read twice: in place on a local file system, else downloaded into a private folder.
+
+    Raises StorageFull when the folder has no room for it, or what the storage raises.
+    """
     if isinstance(storage, AdoptsFiles):
         return StoredBytes.at(storage, piece.key)
-    path = folder / piece.file.name
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file, progress.step(f"download {piece.file.name}", piece.file.size) as advance:
-        for chunk in through(storage.get(piece.key), Meter(advance)):
-            file.write(chunk)
-    return StoredBytes(f"{piece.file.name} as downloaded from {storage.describe()}", lambda: _chunks(path))
+    return download(storage, piece.key, piece.file.size, folder / piece.file.name)
 
 
-def _chunks(path: Path) -> Iterator[Chunk]:
-    with path.open("rb", buffering=0) as file:
-        yield from iter(partial(file.read, CHUNK_SIZE), b"")
+def forget(piece: Piece, folder: Path) -> None:
+    """Remove what was downloaded of a piece, so that the next one finds room."""
+    discard(folder / piece.file.name)
 
 
 def load(restoration: Restoration, stored: StoredBytes, piece: Piece, keys: Keyring) -> None:

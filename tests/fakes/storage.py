@@ -28,6 +28,9 @@ class MemoryStorage:
     unreachable: bool = False
     _lock: Lock = field(default_factory=Lock, repr=False)
 
+    def describe(self) -> str:
+        return "the memory"
+
     def identity(self) -> str:
         return f"memory:{id(self.objects)}"
 
