@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from prefect_aws import AwsCredentials, MinIOCredentials  # type: ignore[import-untyped]
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from adapters.storage.s3.errors import silence_credentials
 from blocks.saved import load_foreign
 from core.errors import ConfigurationError
 
@@ -43,11 +44,12 @@ def with_credentials(config: BaseModel) -> BaseModel:
 
 
 def _session_facts(name: str, block: Credentials) -> dict[str, Any]:
+    silence_credentials()
     try:
         session = block.get_boto3_session()
         credentials = session.get_credentials()
         frozen = credentials.get_frozen_credentials() if credentials else None
-    except (BotoCoreError, ValueError):  # the text of either may quote what is in a profile
+    except (BotoCoreError, ClientError, RuntimeError, ValueError):  # the text of each may quote what is in a profile
         frozen = None
     if frozen is None:
         raise ConfigurationError(

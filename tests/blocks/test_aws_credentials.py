@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from prefect_aws import AwsCredentials, MinIOCredentials  # type: ignore[import-untyped]
@@ -18,7 +20,9 @@ from blocks.api import prefect_api
 from blocks.saved import Kind, load_storage, remove
 from core.errors import ConfigurationError
 from core.jobs import Address
+from core.reports import StoredCopy
 from core.sealing import is_sealed
+from tasks.backup import open_destination
 from tests.servers.s3 import BUCKET, S3Server
 
 
@@ -42,6 +46,41 @@ def aws(home: Path, swift: S3Server) -> Iterator[str]:
 def minio(home: Path, swift: S3Server) -> Iterator[str]:
     """The name of a MinIOCredentials block."""
     yield from _saved(MinIOCredentials(minio_root_user=swift.key, minio_root_password=SecretStr(swift.secret)))
+
+
+class RefusingRoles(BaseHTTPRequestHandler):
+    """A token service that gives nobody a role."""
+
+    def do_POST(self) -> None:
+        body = (
+            b"<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>"
+            b"<Message>arn:aws:iam::1:user/x is not authorized</Message></Error></ErrorResponse>"
+        )
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def refused(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of an AwsCredentials block whose profile names a role that the account refuses."""
+    (tmp_path / "config").write_text(
+        "[profile p]\nrole_arn=arn:aws:iam::1:role/backup\nsource_profile=base\nregion=us-east-1\n"
+        "[profile base]\naws_access_key_id=KEY\naws_secret_access_key=SECRET-of-mine\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with HTTPServer(("127.0.0.1", 0), RefusingRoles) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{server.server_port}")
+        yield from _saved(AwsCredentials(profile_name="p"))
+        server.shutdown()
+        thread.join()
 
 
 def _saved(block: AwsCredentials | MinIOCredentials) -> Iterator[str]:
@@ -84,3 +123,16 @@ def test_credentials_that_nobody_saved_are_said_to_be_missing(home: Path, swift:
     with pytest.raises(ConfigurationError, match="no credentials named nobody-saved-them") as failure:
         open_storage(Address(place(swift, "nobody-saved-them")))
     assert "AwsCredentials" in failure.value.hint
+
+
+def test_a_refused_role_is_an_error_of_its_destination_alone_and_logs_nothing(
+    refused: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    opened = open_destination(Address(f"s3://{BUCKET}/p?credentials={refused}"))
+    assert isinstance(opened, StoredCopy)
+    assert opened.failure is not None
+    assert f"the credentials {refused} give no access key" in opened.failure.reason
+    assert "role" in opened.failure.hint
+    shown = caplog.text + "".join(capfd.readouterr())
+    assert "Traceback" not in shown
+    assert "arn:aws" not in shown

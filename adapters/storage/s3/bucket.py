@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from botocore.session import Session as BotocoreSession
 
 from adapters.storage.s3.config import S3Config
-from adapters.storage.s3.errors import Place, is_beyond_the_end, is_missing, kept_by_lock
+from adapters.storage.s3.errors import Place, is_beyond_the_end, is_missing, kept_by_lock, silence_credentials
 from core.errors import ConnectionError, StorageError
 from core.ports import StoredObject
 from core.streams import CHUNK_SIZE, Chunk
@@ -43,6 +43,7 @@ class Bucket:
         self.config = config
         self.name = config.bucket
         place = Place(config.endpoint or "Amazon S3", config.bucket, config.connect_timeout, config.read_timeout)
+        silence_credentials()
         with place.guarded("the settings"):
             self.client: S3Client = _client(config)
         self.place = Place(self.client.meta.endpoint_url, config.bucket, config.connect_timeout, config.read_timeout)

@@ -5,6 +5,7 @@ No cause is kept: a request that is part of one may carry credentials. What a se
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,9 @@ _REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHea
 _EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})
 _GARBLED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"})
 _DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "403", "Forbidden"})
-_PASSING = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"})
+_PASSING = frozenset({"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"})
+_BUSY = frozenset({"SlowDown", "TooManyRequests", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
+_PASSING_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class Place:
                 hint="if it does not know conditional writes or checksums, set conditional_writes=false or "
                 "request_checksum_calculation=when_required",
             )
-        passing = code in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        passing = code in _PASSING | _BUSY or status in _PASSING_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         hint = "try again later" if passing else "look the code up in the provider's documentation"
         return StorageError(f"{self} answered {what} with {code}: {said}", hint=hint, permanent=not passing)
 
@@ -163,6 +166,18 @@ class Place:
             case _:
                 said = f"hung up in the middle of {what} ({type(failure).__name__})"
         return ConnectionError(f"{self.endpoint} {said}", hint="check the endpoint and the network, then try again")
+
+
+def silence_credentials() -> None:
+    """Keep the lines of botocore's search for credentials to itself: their tracebacks may quote them, unmasked.
+
+    What matters of them is raised. A filter, because whoever configures logging later resets all else.
+    """
+    logging.getLogger("botocore.credentials").addFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
 
 
 def kept_by_lock(key: str, place: str, reason: str) -> ObjectLocked:
