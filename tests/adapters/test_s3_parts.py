@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.storage.s3 import S3Config
 from adapters.storage.s3.parts import LARGEST_PART, Body, PartPlan, Room, Stopped, in_parts
 from core.errors import StorageError
 
@@ -69,11 +70,14 @@ def test_a_part_larger_than_the_budget_travels_alone() -> None:
 
 
 def test_a_stopped_body_gives_no_more_bytes() -> None:
-    from threading import Event
-
     stop = Event()
     body = Body(memoryview(b"x" * MIB), stop)
     assert body.read(1)
     stop.set()
     with pytest.raises(Stopped):
         body.read(1)
+
+
+def test_a_piece_leaves_a_line_of_32_kilobits_per_second_within_the_timeout() -> None:
+    piece = Body(memoryview(bytes(MIB)), Event()).read(1 << 14)
+    assert len(piece) <= 4_000 * S3Config(bucket="backups").connect_timeout

@@ -17,7 +17,7 @@ from core.errors import StorageError
 from core.streams import Chunks
 
 LARGEST_PART = 5 << 30  # bytes, of the protocol
-PIECE = 1 << 18  # bytes handed to the socket at a time
+PIECE = 1 << 15  # bytes handed to the socket at a time: each has to leave within connect_timeout, however slow the line
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,8 @@ class Stopped(BaseException):
 class Body(io.RawIOBase):
     """A part as a file for the HTTP client, which reads it several times: to sign, to send, to send again.
 
-    A read gives more than was asked for, if that is little: the client asks for 16 KiB at a time, and sending those
-    one by one costs as much as hashing them. It raises Stopped once ``stop`` is set, so that nobody waits for a slow
-    part of an upload that has failed.
+    A read gives more than was asked for, if that is little: the client asks for 16 KiB at a time. It raises Stopped
+    once ``stop`` is set, so that nobody waits for a slow part of an upload that has failed.
     """
 
     def __init__(self, content: memoryview, stop: Event) -> None:
