@@ -16,10 +16,8 @@ from core.settings import settings
 from core.states import RunState
 from flows.notifying import notifying
 from flows.sealed_flow import ended, sealed_flow
-from services.restores import Piece
-from services.workspace import workspace
 from services.restores import Piece, forget
-from services.workspace import sweep, workspace
+from services.workspace import workspace
 from tasks import restore as steps
 from tasks.bookkeeping import complete, recorded
 from tasks.notifications import RestoreStory
