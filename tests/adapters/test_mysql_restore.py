@@ -6,9 +6,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import pymysql
 import pytest
+from pymysql.constants import CR
 
-from adapters.database.mysql import MySQL
+from adapters.database.mysql import MySQL, session, swap
+from adapters.database.mysql.session import Connection
 from core.errors import DBackupError, DumpError, RestoreError, TargetExists
 from core.manifest import Contents
 from core.ports import DumpOptions, RestoreTarget
@@ -226,6 +229,69 @@ def test_a_name_taken_meanwhile_is_not_overwritten(rich: Server) -> None:
     assert rich.names() == {"rich", "copy"}
 
 
+@pytest.mark.parametrize("target", ["rich", "copy"])
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_lost_answer_to_the_rename_loses_no_table(
+    rich: Server, monkeypatch: pytest.MonkeyPatch, target: str, broken: bool
+) -> None:
+    chunks, contents = dumped(rich)
+    rich.run("INSERT INTO loose VALUES (1, 'newer than the dump')", database="rich")
+    before = answers(rich, "rich"), code(rich, "rich")
+    move = swap._move
+
+    def losing(connection: Connection, moves: swap.Moves) -> None:
+        monkeypatch.setattr(swap, "_move", move)
+        move(connection, moves)
+        if broken:
+            connection._force_close()
+        raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "Lost connection to MySQL server during query")
+
+    monkeypatch.setattr(swap, "_move", losing)
+    with pytest.raises(DBackupError):
+        put_back(opened(rich), chunks, RestoreTarget(target, overwrite=target == "rich", expected=contents))
+    assert (answers(rich, "rich"), code(rich, "rich")) == before
+    assert rich.names() == {"rich"}
+
+
+def test_a_rename_that_goes_on_after_its_client_is_gone_loses_no_table(
+    rich: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks, contents = dumped(rich)
+    before = answers(rich, "rich"), code(rich, "rich")
+    move = swap._move
+
+    def cut(connection: Connection, moves: swap.Moves) -> None:
+        """Wait in the server for a table in use; the connection ends meanwhile, and then the table is free."""
+        monkeypatch.setattr(swap, "_move", move)
+        with rich.connect("rich") as user, user.cursor() as cursor:
+            cursor.execute("LOCK TABLES ticks READ")
+            connection._read_timeout = 1
+            move(connection, moves)
+
+    monkeypatch.setattr(swap, "_move", cut)
+    with pytest.raises(DBackupError):
+        put_back(opened(rich), chunks, RestoreTarget("rich", overwrite=True, expected=contents))
+    assert (answers(rich, "rich"), code(rich, "rich")) == before
+    assert rich.names() == {"rich"}
+
+
+def test_a_table_in_use_ends_the_restore_and_keeps_its_trigger_and_all_others(
+    rich: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks, contents = dumped(rich)
+    rich.run("CREATE TRIGGER a_first BEFORE INSERT ON ticks FOR EACH ROW SET @x = 1", database="rich")
+    rich.run("CREATE USER app", "GRANT EXECUTE ON PROCEDURE rich.fill TO app")
+    before = answers(rich, "rich"), code(rich, "rich"), rich.query("SHOW GRANTS FOR app")
+    monkeypatch.setattr(session, "SETTINGS", dict.fromkeys(session.SETTINGS, "SET SESSION lock_wait_timeout = 1"))
+    with rich.connect("rich") as user, user.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT * FROM children")
+        with pytest.raises(RestoreError, match="Lock wait timeout exceeded|error 1205"):
+            put_back(opened(rich), chunks, RestoreTarget("rich", overwrite=True, expected=contents))
+    assert (answers(rich, "rich"), code(rich, "rich"), rich.query("SHOW GRANTS FOR app")) == before
+    assert rich.names() == {"rich"}
+
+
 # --- who may, and whose it is ---
 
 
@@ -279,6 +345,19 @@ def test_commands_of_the_client_in_a_dump_are_not_run(either: Server, tmp_path: 
     with pytest.raises(RestoreError), restoration:
         restoration.load(iter([evil]))
     assert not mark.exists()
+    assert either.names() == {"shop"}
+
+
+def test_a_dump_reads_no_file_of_this_machine(either: Server, tmp_path: Path) -> None:
+    Databases(either).create("shop", 3)
+    chunks, _ = taken(opened(either), "shop")
+    either.run("SET GLOBAL local_infile = ON")
+    (tmp_path / "secret").write_text("secret\n")
+    theft = f"\nCREATE TABLE loot (x TEXT);\nLOAD DATA LOCAL INFILE '{tmp_path}/secret' INTO TABLE loot;\n-- Dump comp"
+    evil = b"".join(chunks).replace(b"\n-- Dump comp", theft.encode())
+    restoration = opened(either).restore(RestoreTarget("copy"))
+    with pytest.raises(RestoreError, match="mariadb exited with 1"), restoration:
+        restoration.load(iter([evil]))
     assert either.names() == {"shop"}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from adapters.database.mysql.session import WAIT
 from core.errors import AdapterError, ToolMissing
 from core.ports import Command, Host
 
@@ -23,7 +24,10 @@ DUMP = (
     "--triggers", "--no-tablespaces", "--default-character-set=utf8mb4", PACKET,
 )  # fmt: skip
 # In binary mode the client neither runs commands of its own that stand in a dump (``\! rm``) nor changes any byte.
-LOAD = ("--batch", "--binary-mode", "--default-character-set=utf8mb4", PACKET)
+# Without local-infile it sends no file of this machine to a dump that asks for one (``LOAD DATA LOCAL``).
+LOAD = (
+    "--batch", "--binary-mode", "--local-infile=0", f"--init-command={WAIT}", "--default-character-set=utf8mb4", PACKET,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)
@@ -54,6 +58,12 @@ def code_command(client: Client, options: Path, database: str, *, events: bool) 
     """A dump of a database's triggers, routines and, if wanted, events; nothing else."""
     nothing = ("--no-data", "--no-create-info", "--routines", "--events" if events else "--skip-events")
     return Command((client.program(client.dumper), _file(options), *DUMP, *nothing, "--", database))
+
+
+def triggers_command(client: Client, options: Path, database: str, table: str) -> Command:
+    """A dump of one table's triggers; nothing else."""
+    nothing = ("--no-data", "--no-create-info")
+    return Command((client.program(client.dumper), _file(options), *DUMP, *nothing, "--", database, table))
 
 
 def views_command(client: Client, options: Path, database: str, views: Sequence[str]) -> Command:

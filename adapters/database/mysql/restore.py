@@ -103,10 +103,13 @@ class MySQLRestoration:
                 code = self._output(client.code_command(self._tools, file, database, events=events))
                 return code + (self._output(client.views_command(self._tools, file, database, views)) if views else b"")
 
+            def guards(database: str, table: str) -> bytes:
+                return self._output(client.triggers_command(self._tools, file, database, table))
+
             def run(database: str, script: bytes) -> None:
                 self._host.feed(client.load_command(self._tools, file, database), [script])
 
-            yield Scripts(read, run, lambda: connect(self._config))
+            yield Scripts(read, guards, run, lambda: connect(self._config))
 
     def _output(self, command: Command) -> bytes:
         with self._host.stream(command) as chunks:

@@ -6,6 +6,7 @@ Causes are dropped: what a library says may quote a secret. Names stand in backq
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,11 @@ GONE = frozenset(
 REFUSED = frozenset({ER.ACCESS_DENIED_ERROR, ER.HOST_NOT_PRIVILEGED, ER.HOST_IS_BLOCKED, 1698, 1862})
 FORBIDDEN = frozenset({ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.SPECIFIC_ACCESS_DENIED_ERROR, 1370})
 # A backup takes as long as it takes: limits meant for the users of an application are not for it.
-SETTINGS = {True: "SET SESSION max_statement_time = 0", False: "SET SESSION max_execution_time = 0"}
+# Nobody waits long for those who are using a table, though: who waits for it keeps all others from it meanwhile.
+PATIENCE = 30  # seconds
+SESSION = "SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = %s"
+WAIT = f"SET SESSION lock_wait_timeout = {PATIENCE}"
+SETTINGS = {True: f"{WAIT}, max_statement_time = 0", False: f"{WAIT}, max_execution_time = 0"}
 
 
 if TYPE_CHECKING:
@@ -66,6 +71,12 @@ class Connection(_Base):
         return self._banner.removeprefix("5.5.5-").partition("-")[0]
 
     @property
+    def session(self) -> int:
+        """The server's number of this session; asked, for a proxy may have shaken hands in its place."""
+        ((number,),) = self.rows("SELECT CONNECTION_ID()")
+        return int(number)
+
+    @property
     def _banner(self) -> str:
         return str(self.get_server_info())  # type: ignore[no-untyped-call]
 
@@ -91,6 +102,23 @@ def connect(config: MySQLConfig, database: str | None = None) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def end_session(connection: Connection, number: int) -> None:
+    """End another session of the user's and wait until it is gone: what it was doing is then done, or never will be.
+
+    Raises ConnectionError when it does not go.
+    """
+    try:
+        connection.rows(f"KILL {number:d}")
+    except pymysql.Error as failure:
+        if failure.args[0] != ER.NO_SUCH_THREAD:
+            raise
+    deadline = time.monotonic() + PATIENCE
+    while connection.rows(SESSION, number):
+        if time.monotonic() > deadline:
+            raise ConnectionError(f"the server does not end its session {number}", hint="look into its process list")
+        time.sleep(0.05)
 
 
 @contextmanager

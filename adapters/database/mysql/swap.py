@@ -3,24 +3,25 @@
 Neither engine can rename a database, and a table with triggers cannot leave its database. So the tables change places
 in one RENAME TABLE, which the server does whole or not at all, and the code around them (views, triggers, routines,
 events) is written anew, first dropped and then run as a script of the dump tool's. Whatever fails on the way is undone:
-the old tables go back, and so does the old code. Should our own process die midway, the old tables and a table
-``dbackup_undo`` with the old code as SQL are in the database ``<name>__old_<hex>``.
+the old tables go back, and so does the old code. An answer that was lost says nothing about what the server has done,
+so the session it was lost on is ended first, and then the server is asked where the tables are. Should our own process
+die midway, the old tables and a table ``dbackup_undo`` with the old code as SQL are in the database
+``<name>__old_<hex>``.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pymysql
 
 from adapters.database.mysql import catalogue
-from adapters.database.mysql.session import Connection, quoted, translated
+from adapters.database.mysql.session import Connection, end_session, quoted, translated
 from core.errors import DBackupError, RestoreError, TargetExists
 
 NAME_LENGTH = 64  # characters
-PATIENCE = 30  # seconds to wait for those who are using a table of the old database
 UNDO = "dbackup_undo"
 CODE = {
     "TRIGGER": "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
@@ -31,6 +32,7 @@ CODE = {
     "FUNCTION": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES "
     "WHERE ROUTINE_SCHEMA = %s AND ROUTINE_TYPE = 'FUNCTION'",
 }
+TRIGGERS = "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s"
 REFERRING = """
 SELECT DISTINCT CONSTRAINT_SCHEMA FROM information_schema.REFERENTIAL_CONSTRAINTS
 WHERE UNIQUE_CONSTRAINT_SCHEMA = %s AND CONSTRAINT_SCHEMA <> %s
@@ -42,12 +44,30 @@ Moves = list[tuple[str, str, str]]  # from a database, to a database, a table
 class Scripts:
     """How the code of a database is read (with its events or without) and run in one; the client tools do both.
 
-    ``connect`` opens a new session, for when the one in use has broken.
+    ``guards`` reads the triggers of one table. ``connect`` opens a new session, for when the one in use has broken.
     """
 
     read: Callable[[str, bool], bytes]
+    guards: Callable[[str, str], bytes]
     run: Callable[[str, bytes], None]
     connect: Callable[[], Connection]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What is to be undone: ``new`` takes the place of ``name``, whose tables go to ``old``.
+
+    ``arriving`` are the tables of ``new``; ``triggers`` those of ``name``, each after its table, and ``guards`` has the
+    script of each such table. ``session`` is the server's number of the session that all this is done on.
+    """
+
+    name: str
+    new: str
+    old: str
+    arriving: Sequence[str]
+    triggers: Sequence[tuple[str, str]]
+    guards: Mapping[str, bytes]
+    session: int
 
 
 def beside(name: str, mark: str) -> str:
@@ -98,12 +118,13 @@ def place(connection: Connection, scripts: Scripts, new: str, name: str, events:
         create(connection, name, catalogue.defaults(connection, new))
     except pymysql.err.ProgrammingError:
         raise target_exists(name) from None
+    session = connection.session
     try:
         _drop_code(connection, new, ["TRIGGER"])
         _move(connection, [(new, name, table) for table in _tables(connection, new)])
         scripts.run(name, code)
-    except BaseException:
-        drop(connection, name)
+    except BaseException as failure:
+        _discard(scripts, name, session, failure)
         raise
     drop(connection, new)
 
@@ -114,45 +135,97 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
     Gives the name of that one if it could not be dropped, else an empty text. Raises RestoreError or ConnectionError,
     after the old database has been put back.
     """
-    old = beside(name, "old")
     code, former = scripts.read(new, False) + events, scripts.read(name, True)
-    connection.rows(f"SET SESSION lock_wait_timeout = {PATIENCE}")
-    settings = catalogue.defaults(connection, name)
-    away = [(name, old, table) for table in _tables(connection, name)]
-    back = [(new, name, table) for table in _tables(connection, new)]
-    _record(connection, old, settings, former)
+    triggers, arriving = _triggers(connection, name), _tables(connection, new)
+    guards = {table: scripts.guards(name, table) for table in dict(triggers)}
+    exchange = Exchange(name, new, beside(name, "old"), arriving, triggers, guards, connection.session)
+    _record(connection, exchange.old, catalogue.defaults(connection, name), former)
+    away = [(name, exchange.old, table) for table in _tables(connection, name)]
     moved = False
     try:
         _drop_code(connection, new, ["TRIGGER"])
         _drop_code(connection, name, ["TRIGGER"])
-        _move(connection, [*away, *back])
+        _move(connection, [*away, *((new, name, table) for table in exchange.arriving)])
         moved = True
         _drop_code(connection, name, CODE)
         _set_defaults(connection, name, catalogue.defaults(connection, new))
         scripts.run(name, code)
     except BaseException as failure:
-        _undo(scripts, name, old, failure, [(b, a, table) for a, b, table in [*away, *back] if moved])
+        _undo(scripts, exchange, failure, moved=moved)
         raise
     drop(connection, new)
-    return "" if _try_to_drop(connection, old) else old
+    return "" if _try_to_drop(connection, exchange.old) else exchange.old
 
 
-def _undo(scripts: Scripts, name: str, old: str, failure: BaseException, moves: Moves) -> None:
-    """Put the old tables and the old code back. What cannot be put back is said, and stays where it is."""
+def _discard(scripts: Scripts, name: str, session: int, failure: BaseException) -> None:
+    """Drop the database that we have made for nothing, on a new session: the old one may be broken."""
     try:
         with scripts.connect() as connection, translated(RestoreError):
-            ((former,),) = connection.rows(f"SELECT script FROM {quoted(old)}.{quoted(UNDO)}")  # noqa: S608
-            _drop_code(connection, name, CODE)
-            _move(connection, sorted(moves, key=lambda move: move[0] != name))
-            _set_defaults(connection, name, catalogue.defaults(connection, old))
-            scripts.run(name, bytes(former))
-            drop(connection, old)
+            end_session(connection, session)
+            drop(connection, name)
     except DBackupError as second:
         raise RestoreError(
-            f"'{name}' could not be replaced ({failure}), and not be put back as it was ({second})",
+            f"'{name}' could not be restored ({failure}), and what has been made of it not be dropped ({second})",
+            hint=f"look into the database '{name}', then drop it",
+        ) from None
+
+
+def _undo(scripts: Scripts, exchange: Exchange, failure: BaseException, *, moved: bool) -> None:
+    """Put the old tables and the old code back. What cannot be put back is said, and stays where it is."""
+    old = exchange.old
+    try:
+        with scripts.connect() as connection, translated(RestoreError):
+            end_session(connection, exchange.session)
+            moves = _way_back(connection, exchange)
+            if moved or moves:
+                _put_back(connection, scripts, exchange, moves)
+            else:  # all that has been done is to drop triggers
+                _guard_again(connection, scripts, exchange)
+            _drop_record(connection, old)
+    except DBackupError as second:
+        raise RestoreError(
+            f"'{exchange.name}' could not be replaced ({failure}), and not be put back as it was ({second})",
             hint=f"its old tables are in the database '{old}', where {UNDO} holds its views, triggers, routines and "
             "events as SQL",
         ) from None
+
+
+def _way_back(connection: Connection, exchange: Exchange) -> Moves:
+    """What has moved, the other way round, as the server knows it: in this order no name is taken."""
+    waiting = set(_tables(connection, exchange.new))
+    arrived = [(exchange.name, exchange.new, table) for table in exchange.arriving if table not in waiting]
+    gone = [(exchange.old, exchange.name, table) for table in _tables(connection, exchange.old) if table != UNDO]
+    return [*arrived, *gone]
+
+
+def _put_back(connection: Connection, scripts: Scripts, exchange: Exchange, moves: Moves) -> None:
+    where = f"{quoted(exchange.old)}.{quoted(UNDO)}"
+    ((former,),) = connection.rows(f"SELECT script FROM {where}")  # noqa: S608
+    _drop_code(connection, exchange.name, CODE)
+    _move(connection, moves)
+    _set_defaults(connection, exchange.name, catalogue.defaults(connection, exchange.old))
+    scripts.run(exchange.name, bytes(former))
+
+
+def _guard_again(connection: Connection, scripts: Scripts, exchange: Exchange) -> None:
+    """Create the triggers of those tables that have lost one; others may still be in use, and are not touched."""
+    left = _triggers(connection, exchange.name)
+    for table in sorted({table for table, _ in set(exchange.triggers) - set(left)}):
+        for trigger in (trigger for guarded, trigger in left if guarded == table):
+            connection.rows(f"DROP TRIGGER {quoted(exchange.name)}.{quoted(trigger)}")
+        scripts.run(exchange.name, exchange.guards[table])
+
+
+def _drop_record(connection: Connection, old: str) -> None:
+    """Drop the database for the old tables, unless there are any."""
+    if tables := [table for table in _tables(connection, old) if table != UNDO]:
+        raise RestoreError(f"the database '{old}' still holds {', '.join(tables)}")
+    drop(connection, old)
+
+
+def _triggers(connection: Connection, database: str) -> list[tuple[str, str]]:
+    """Each trigger, after its table."""
+    return [(str(table), str(trigger)) for table, trigger in connection.rows(TRIGGERS, database)]
 
 
 def _record(connection: Connection, old: str, settings: tuple[str, str], script: bytes) -> None:
