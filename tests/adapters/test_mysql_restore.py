@@ -146,6 +146,28 @@ def test_no_event_runs_before_the_database_is_in_its_place(rich: Server) -> None
     assert code(rich, "copy")[3] == [("tick",)]
 
 
+def test_triggers_that_name_their_own_database_come_back_in_the_new_one(either: Server) -> None:
+    Databases(either).create("shop", 1)
+    either.run(
+        "CREATE TRIGGER `shop`.`things_BEFORE_INSERT` BEFORE INSERT ON `things` FOR EACH ROW\nSET NEW.word = 'shop.x'",
+        "CREATE TRIGGER shop.other after delete ON `shop` . things FOR EACH ROW SET @x = 1", database="shop",
+    )  # fmt: skip
+    chunks, contents = taken(opened(either), "shop")
+    for target in ("copy", "shop"):
+        put_back(opened(either), chunks, RestoreTarget(target, overwrite=True, expected=contents))
+        assert code(either, target)[0] == [("other",), ("things_BEFORE_INSERT",)]
+    either.run("DROP DATABASE shop", "INSERT INTO copy.things (word) VALUES ('y')")
+    assert [word for _, word in Databases(either).rows("copy")] == ["word 1", "shop.x"]
+
+
+def test_triggers_that_name_their_database_in_a_strange_way_are_refused(either: Server) -> None:
+    Databases(either).create("shop", 1)
+    either.run("CREATE TRIGGER\nshop.odd BEFORE INSERT ON things FOR EACH ROW SET @x = 1.5", database="shop")
+    either.run("CREATE TRIGGER good BEFORE\nDELETE ON things FOR EACH ROW SET @x = 1.5", database="shop")
+    with pytest.raises(DumpError, match=r"triggers that name their own database cannot be dumped: odd$"):
+        taken(opened(either), "shop")
+
+
 # --- failing while it is put in place ---
 
 # Which tool fails, and at which of its calls.
@@ -286,7 +308,7 @@ def test_a_table_in_use_ends_the_restore_and_keeps_its_trigger_and_all_others(
     with rich.connect("rich") as user, user.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("SELECT * FROM children")
-        with pytest.raises(RestoreError, match="Lock wait timeout exceeded|error 1205"):
+        with pytest.raises(RestoreError, match=r"Lock wait timeout exceeded|error 1205"):
             put_back(opened(rich), chunks, RestoreTarget("rich", overwrite=True, expected=contents))
     assert (answers(rich, "rich"), code(rich, "rich"), rich.query("SHOW GRANTS FOR app")) == before
     assert rich.names() == {"rich"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pymysql
 from pymysql.constants import ER
 
-from adapters.database.mysql import catalogue, client
+from adapters.database.mysql import catalogue, client, triggers
 from adapters.database.mysql.client import Client
 from adapters.database.mysql.config import MySQLConfig
 from adapters.database.mysql.script import HEADER, Inspection
@@ -73,6 +73,7 @@ class MySQLDump:
         sight = list(catalogue.require_sight(connection, self._database))
         kept = [relation for relation in found if relation.name not in left_out]
         catalogue.require_dumpable(connection, kept, self._database)
+        triggers.require_plain(connection, self._database)
         self._notes = (*([catalogue.PARTIAL] if left_out else []), *sight, *catalogue.notes(kept))
         self._definers = catalogue.definers(connection, self._database)
         names = (name.encode() for name in catalogue.defaults(connection, self._database))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from adapters.database.mysql.triggers import unqualified
 from core.errors import DumpError
 from core.streams import Chunk, Chunks
 
@@ -91,7 +92,7 @@ class Parts:
 
 
 class Inspection:
-    """A stage that passes a dump on without the sandbox line, counts its rows, and proves its end."""
+    """A stage that passes a dump on without the sandbox line or its database's name, counts rows and proves its end."""
 
     def __init__(self, header: bytes) -> None:
         self._header = header
@@ -119,7 +120,7 @@ class Inspection:
                 cut_here = self._last[-1:] == b"\n" and part.data[:1] == b"("
                 self._rows[part.table] = self._rows.get(part.table, 0) + part.data.count(b"\n(") + cut_here
             self._last = (self._last + part.data[-LAST:])[-LAST:]
-            yield part.data
+            yield part.data if part.table is not None else unqualified(part.data)
 
 
 class Loading:
