@@ -37,6 +37,10 @@ GENERATED = """
 SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND GENERATION_EXPRESSION <> '' ORDER BY TABLE_NAME
 """
+SEQUENCED = """
+SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND COLUMN_DEFAULT NOT LIKE '''%%' AND COLUMN_DEFAULT REGEXP '(next|last|set)val[(]`'
+"""
 NEEDED = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
 SHOWN = 10  # names in one note
 PARTIAL = "filters of the job left a part of the database out"
@@ -104,18 +108,26 @@ def privileges(connection: Connection, database: str) -> set[str]:
 
 
 def require_dumpable(connection: Connection, kept: Iterable[Relation], database: str) -> None:
-    """Raise DumpError for a table of MySQL's that MariaDB's tool dumps in a form that MySQL does not take back.
+    """Raise DumpError for tables that the tool dumps in a form that the server does not take back.
 
-    It writes the values of generated columns. MariaDB computes them anew, MySQL refuses them.
+    It writes the values of generated columns: MariaDB computes them anew, MySQL refuses them. MariaDB keeps the name
+    of the database in a default that draws from a sequence, also when table and sequence move to another database.
     """
-    if connection.is_mariadb:
+    query = SEQUENCED if connection.is_mariadb else GENERATED
+    names = {str(name) for (name,) in connection.rows(query, database)} & {one.name for one in kept}
+    if not names:
         return
-    names = {str(name) for (name,) in connection.rows(GENERATED, database)} & {one.name for one in kept}
-    if names:
+    shown = ", ".join(sorted(names)[:SHOWN])
+    if connection.is_mariadb:
         raise DumpError(
-            f"tables with generated columns cannot be dumped from MySQL: {', '.join(sorted(names)[:SHOWN])}",
-            hint="MySQL would refuse to load them again; leave them out with the job's exclude_tables",
+            f"tables with a sequence as a column's default cannot be dumped: {shown}",
+            hint="restored under another name they would draw from the live database's sequence; use AUTO_INCREMENT or "
+            "a trigger, or leave them out with the job's exclude_tables",
         )
+    raise DumpError(
+        f"tables with generated columns cannot be dumped from MySQL: {shown}",
+        hint="MySQL would refuse to load them again; leave them out with the job's exclude_tables",
+    )
 
 
 def require_sight(connection: Connection, database: str) -> Iterator[str]:
