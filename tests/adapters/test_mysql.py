@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from adapters.database.mysql import MariaDB, MySQL
+from adapters.database.mysql.session import connect
 from core.errors import AdapterError, ConfigurationError, ConnectionError, DBackupError, DumpError, ToolMissing
 from core.ports import DumpOptions, RestoreTarget
 from tests.adapters.database_contract import DatabaseContract, Subject, drawn, put_back, taken
@@ -105,6 +107,20 @@ def test_a_server_that_is_down_is_worth_trying_again() -> None:
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1 cannot be reached") as failure:
         MySQL.from_url("mysql://u:p@127.0.0.1:1/shop").probe()
     assert not failure.value.permanent
+
+
+def test_a_server_that_says_nothing_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(ConnectionError, match=f"{port} cannot be reached.*timed out") as failure:
+            MySQL.from_url(f"mysql://u:p@127.0.0.1:{port}/shop?connect-timeout=1").probe()
+    assert not failure.value.permanent
+
+
+def test_a_statement_may_take_longer_than_the_connection(either: Server) -> None:
+    config = opened(either).config_type.from_url(f"{either.url()}?connect-timeout=2")
+    with connect(config) as connection:
+        assert connection.rows("SELECT SLEEP(2.2)") == [(0,)]
 
 
 def test_the_other_engine_is_named(mariadb: Server, mysql: Server) -> None:

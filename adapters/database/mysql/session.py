@@ -49,11 +49,17 @@ class Connection(_Base):
             password=config.secret.encode(),  # the library would take text for Latin-1
             database=database,
             connect_timeout=config.connect_timeout,
+            read_timeout=config.connect_timeout,
+            write_timeout=config.connect_timeout,
             charset="utf8mb4",
             autocommit=True,
             ssl=_tls(config),
             ssl_disabled=config.ssl_mode == "disabled",
         )
+
+    def wait_for_answers(self) -> None:
+        """Wait for an answer as long as it takes; until then as long as for the connection."""
+        self._read_timeout = self._write_timeout = None
 
     @property
     def is_mariadb(self) -> bool:
@@ -98,6 +104,7 @@ def connect(config: MySQLConfig, database: str | None = None) -> Connection:
             _require_tls(config, connection)
             _require_engine(config, connection)
             connection.rows(SETTINGS[connection.is_mariadb])
+        connection.wait_for_answers()
     except BaseException:
         connection.close()
         raise
