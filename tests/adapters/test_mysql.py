@@ -169,7 +169,10 @@ def test_any_password_reaches_the_tools(either: Server, password: str) -> None:
 
 
 def test_a_server_without_tls_is_refused_when_tls_is_required(mariadb: Server) -> None:
-    for query in ("ssl-mode=REQUIRED", f"ssl-mode=verify-ca&ssl-ca={ssl.get_default_verify_paths().openssl_cafile}"):
+    for query in (
+        "ssl-mode=REQUIRED",
+        f"ssl-mode=verify-identity&ssl-ca={ssl.get_default_verify_paths().openssl_cafile}",
+    ):
         with pytest.raises(ConnectionError, match=r"SSL|TLS"):
             MariaDB.from_url(mariadb.url() + f"?{query}").probe()
 
@@ -183,15 +186,17 @@ def certain(mysql: Server) -> tuple[Server, str]:
 
 
 def test_dumps_and_restores_go_through_tls(certain: tuple[Server, str]) -> None:
-    server, authority = certain
-    for query in ("", "?ssl-mode=required", f"?ssl-mode=VERIFY_CA&ssl-ca={authority}"):
+    server, _ = certain
+    for query in ("", "?ssl-mode=REQUIRED"):
         adapter = MySQL.from_url(server.url("shop", "clerk", "clerk") + query)
         chunks, contents = taken(adapter, "shop")
         put_back(adapter, chunks, RestoreTarget("copy", overwrite=bool(query), expected=contents))
     assert len(Databases(server).rows("copy")) == 3
 
 
-@pytest.mark.parametrize("query", ["ssl-mode=verify-identity&ssl-ca={authority}", "ssl-mode=verify-ca&ssl-ca={other}"])
+@pytest.mark.parametrize(
+    "query", ["ssl-mode=verify-identity&ssl-ca={authority}", "ssl-mode=verify-identity&ssl-ca={other}"]
+)
 def test_a_certificate_that_does_not_hold_is_refused(certain: tuple[Server, str], query: str) -> None:
     server, authority = certain
     other = authority.replace("ca.pem", "client-cert.pem")
@@ -201,8 +206,27 @@ def test_a_certificate_that_does_not_hold_is_refused(certain: tuple[Server, str]
 
 
 def test_verifying_without_an_authority_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="verify-ca needs ssl-ca"):
-        MySQL.from_url("mysql://u:p@host/shop?ssl-mode=verify-ca")
+    with pytest.raises(ConfigurationError, match="verify-identity needs ssl-ca"):
+        MySQL.from_url("mysql://u:p@host/shop?ssl-mode=verify-identity")
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "VERIFY_CA"])
+def test_a_mode_that_the_tools_would_not_keep_is_refused(mode: str) -> None:
+    with pytest.raises(ConfigurationError, match="verify-ca cannot be kept by the client tools, write verify-identity"):
+        MySQL.from_url(f"mysql://u:p@host/shop?ssl-mode={mode}&ssl-ca=/ca.pem")
+
+
+def test_the_tools_go_on_in_no_clear_text_where_the_server_must_prove_itself(mariadb: Server, tmp_path: Path) -> None:
+    config = MariaDB.config_type.from_url(
+        f"{mariadb.url()}?ssl-mode=verify-identity&ssl-ca={ssl.get_default_verify_paths().openssl_cafile}"
+    )
+    file = tmp_path / "client.cnf"
+    file.write_text(config.options_file(tls=True))
+    said = subprocess.run(
+        ["mariadb", f"--defaults-file={file}", "-e", "SELECT 1"], check=False, capture_output=True, text=True
+    )
+    assert said.returncode
+    assert "SSL is required, but the server does not support it" in said.stderr
 
 
 @pytest.mark.parametrize("query", ["ssl-mode=maybe", "nonsense=1", "port=0"])

@@ -34,7 +34,7 @@ class MySQLConfig(BaseModel):
     user: str | None = None
     password: SecretStr | None = None
     database: str | None = None
-    ssl_mode: Literal["disabled", "preferred", "required", "verify-ca", "verify-identity"] = "preferred"
+    ssl_mode: Literal["disabled", "preferred", "required", "verify-identity"] = "preferred"
     ssl_ca: str | None = None
     ssl_cert: str | None = None
     ssl_key: str | None = None
@@ -44,12 +44,15 @@ class MySQLConfig(BaseModel):
     @field_validator("ssl_mode", mode="before")
     @classmethod
     def _as_the_server_s_own_tools_write_it(cls, mode: Any) -> Any:
-        return mode.lower().replace("_", "-") if isinstance(mode, str) else mode
+        mode = mode.lower().replace("_", "-") if isinstance(mode, str) else mode
+        if mode == "verify-ca":  # the tools go on in clear text unless they verify, and then they verify the name, too
+            raise ValueError("verify-ca cannot be kept by the client tools, write verify-identity")
+        return mode
 
     @model_validator(mode="after")
     def _names_whom_to_trust(self) -> Self:
         # The tools verify nothing without it, whatever our own sessions do.
-        if self.ssl_mode.startswith("verify") and not self.ssl_ca:
+        if self.is_verified and not self.ssl_ca:
             raise ValueError(f"{self.ssl_mode} needs ssl-ca, the file of the certificate authority")
         return self
 
@@ -95,6 +98,11 @@ class MySQLConfig(BaseModel):
             ) from None
 
     @property
+    def is_verified(self) -> bool:
+        """Whether the server must prove who it is."""
+        return self.ssl_mode == "verify-identity"
+
+    @property
     def login(self) -> str:
         """The user who logs in."""
         return self.user or getpass.getuser()
@@ -120,10 +128,9 @@ class MySQLConfig(BaseModel):
         facts |= {"socket": self.socket} if self.socket else {"host": self.host, "port": str(self.port)}
         facts |= {"protocol": "socket" if self.socket else "tcp"}
         given = {"ssl-ca": self.ssl_ca, "ssl-cert": self.ssl_cert, "ssl-key": self.ssl_key}
-        verified = self.ssl_mode.startswith("verify")
         if tls:
-            facts |= {name: value for name, value in given.items() if value and (verified or name != "ssl-ca")}
-            facts |= {"ssl": "1", "ssl-verify-server-cert": "1" if self.ssl_mode == "verify-identity" else "0"}
+            facts |= {name: value for name, value in given.items() if value and (self.is_verified or name != "ssl-ca")}
+            facts |= {"ssl": "1", "ssl-verify-server-cert": "1" if self.is_verified else "0"}
         lines = (f'{name}="{value.translate(ESCAPES)}"' for name, value in facts.items())
         return "\n".join(["[client]", *lines, "" if tls else "skip-ssl", ""])
 

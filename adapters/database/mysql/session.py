@@ -176,8 +176,8 @@ def _tls(config: MySQLConfig) -> ssl.SSLContext | None:
     if config.ssl_mode in ("disabled", "preferred"):
         return None  # with nothing given, the library takes TLS where the server offers it
     context = ssl.create_default_context(cafile=config.ssl_ca)
-    context.check_hostname = config.ssl_mode == "verify-identity"
-    if not config.ssl_mode.startswith("verify"):
+    context.check_hostname = config.is_verified
+    if not config.is_verified:
         context.verify_mode = ssl.CERT_NONE
     if config.ssl_cert:
         context.load_cert_chain(config.ssl_cert, config.ssl_key)
