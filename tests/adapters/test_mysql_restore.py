@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pymysql
 import pytest
 from pymysql.constants import CR
 
-from adapters.database.mysql import MySQL, session, swap
+from adapters.database.mysql import MySQL, grants, session, swap
 from adapters.database.mysql.session import Connection
 from core.errors import DBackupError, DumpError, RestoreError, TargetExists
 from core.manifest import Contents
@@ -329,6 +329,49 @@ def test_a_table_in_use_ends_the_restore_and_keeps_its_trigger_and_all_others(
 
 
 # --- who may, and whose it is ---
+
+
+def test_grants_on_routines_are_kept_by_a_replacement_and_by_its_undoing(
+    rich: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rich.run(
+        "CREATE USER `o'hara`@'10.0.0.%'", "GRANT EXECUTE ON PROCEDURE rich.fill TO `o'hara`@'10.0.0.%'",
+        "GRANT EXECUTE, ALTER ROUTINE ON FUNCTION rich.twice TO `o'hara`@'10.0.0.%' WITH GRANT OPTION",
+    )  # fmt: skip
+    chunks, contents = dumped(rich)
+    target = RestoreTarget("rich", overwrite=True, expected=contents)
+    rich.run("CREATE PROCEDURE rich.extra() SELECT 1", "GRANT EXECUTE ON PROCEDURE rich.extra TO `o'hara`@'10.0.0.%'")
+    before = sorted(rich.query("SHOW GRANTS FOR `o'hara`@'10.0.0.%'"))
+    with monkeypatch.context() as failing:
+        failing.setattr(grants, "give_again", once_failing(grants.give_again))
+        with pytest.raises(RestoreError, match="error 1205"):
+            put_back(opened(rich), chunks, target)
+    assert sorted(rich.query("SHOW GRANTS FOR `o'hara`@'10.0.0.%'")) == before
+    put_back(opened(rich), chunks, target)
+    after = sorted(rich.query("SHOW GRANTS FOR `o'hara`@'10.0.0.%'"))
+    assert after == [(grant,) for (grant,) in before if "extra" not in grant]
+
+
+def once_failing(function: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """The function, of which the first call fails as the server does."""
+    calls = iter([True])
+
+    def called(*arguments: object) -> list[str]:
+        if next(calls, False):
+            raise pymysql.err.OperationalError(1205, "error 1205")
+        return function(*arguments)
+
+    return called
+
+
+def test_grants_that_the_user_may_not_read_are_said_to_be_lost(mariadb: Server) -> None:
+    Databases(mariadb).create("shop", 1)
+    mariadb.run("CREATE USER clerk IDENTIFIED BY 'clerk'", "GRANT ALL ON `shop%`.* TO clerk")
+    chunks, contents = taken(opened(mariadb), "shop")
+    with opened(mariadb, user="clerk", password="clerk").restore(RestoreTarget("shop", overwrite=True)) as restoration:
+        restoration.load(iter(chunks))
+        assert restoration.contents(contents).rows == contents.rows
+        assert restoration.publish().endswith("; grants on single routines, which the user may not read, are lost")
 
 
 def test_foreign_keys_of_other_databases_are_named_before_anything_begins(rich: Server) -> None:

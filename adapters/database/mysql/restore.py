@@ -72,16 +72,14 @@ class MySQLRestoration:
 
     def publish(self) -> str:
         """Move the tables to the target and write its code anew; see :mod:`adapters.database.mysql.swap`."""
-        name, events, kept = self._target.database, self._loading.events, ""
+        name, events, remarks = self._target.database, self._loading.events, list[str]()
         with connect(self._config) as connection, translated(RestoreError), self._scripts(connection) as scripts:
             if self._target.overwrite and swap.exists(connection, name):
-                kept = swap.replace(connection, scripts, self._name, name, events)
+                remarks = swap.replace(connection, scripts, self._name, name, events)
             else:
                 swap.place(connection, scripts, self._name, name, events)
             self._made = False
-        return f"database '{name}' on {self._config.address}" + (
-            f"; the old one could not be dropped: '{kept}'" if kept else ""
-        )
+        return "; ".join([f"database '{name}' on {self._config.address}", *remarks])
 
     def _create(self, connection: Connection, wanted: tuple[str, str] | None) -> None:
         try:

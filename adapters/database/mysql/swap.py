@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import pymysql
 
-from adapters.database.mysql import catalogue
+from adapters.database.mysql import catalogue, grants
+from adapters.database.mysql.grants import Grant
 from adapters.database.mysql.session import Connection, end_session, quoted, translated
 from core.errors import DBackupError, RestoreError, TargetExists
 
@@ -58,7 +59,8 @@ class Exchange:
     """What is to be undone: ``new`` takes the place of ``name``, whose tables go to ``old``.
 
     ``arriving`` are the tables of ``new``; ``triggers`` those of ``name``, each after its table, and ``guards`` has the
-    script of each such table. ``session`` is the server's number of the session that all this is done on.
+    script of each such table. ``granted`` are the grants on its routines, if known. ``session`` is the server's number
+    of the session that all this is done on.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Exchange:
     arriving: Sequence[str]
     triggers: Sequence[tuple[str, str]]
     guards: Mapping[str, bytes]
+    granted: Sequence[Grant] | None
     session: int
 
 
@@ -129,16 +132,17 @@ def place(connection: Connection, scripts: Scripts, new: str, name: str, events:
     drop(connection, new)
 
 
-def replace(connection: Connection, scripts: Scripts, new: str, name: str, events: bytes) -> str:
+def replace(connection: Connection, scripts: Scripts, new: str, name: str, events: bytes) -> list[str]:
     """Give what is in ``new`` to the database ``name``, and its old tables and code to one that is then dropped.
 
-    Gives the name of that one if it could not be dropped, else an empty text. Raises RestoreError or ConnectionError,
-    after the old database has been put back.
+    Gives what a person should know: an old database that could not be dropped, grants that are lost. Raises
+    RestoreError or ConnectionError, after the old database has been put back.
     """
     code, former = scripts.read(new, False) + events, scripts.read(name, True)
     triggers, arriving = _triggers(connection, name), _tables(connection, new)
     guards = {table: scripts.guards(name, table) for table in dict(triggers)}
-    exchange = Exchange(name, new, beside(name, "old"), arriving, triggers, guards, connection.session)
+    granted = grants.on_routines(connection, name)
+    exchange = Exchange(name, new, beside(name, "old"), arriving, triggers, guards, granted, connection.session)
     _record(connection, exchange.old, catalogue.defaults(connection, name), former)
     away = [(name, exchange.old, table) for table in _tables(connection, name)]
     moved = False
@@ -150,11 +154,14 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
         _drop_code(connection, name, CODE)
         _set_defaults(connection, name, catalogue.defaults(connection, new))
         scripts.run(name, code)
+        remarks = grants.give_again(connection, name, granted)
     except BaseException as failure:
         _undo(scripts, exchange, failure, moved=moved)
         raise
     drop(connection, new)
-    return "" if _try_to_drop(connection, exchange.old) else exchange.old
+    if not _try_to_drop(connection, exchange.old):
+        remarks.append(f"the old one could not be dropped: '{exchange.old}'")
+    return remarks
 
 
 def _discard(scripts: Scripts, name: str, session: int, failure: BaseException) -> None:
@@ -205,6 +212,7 @@ def _put_back(connection: Connection, scripts: Scripts, exchange: Exchange, move
     _move(connection, moves)
     _set_defaults(connection, exchange.name, catalogue.defaults(connection, exchange.old))
     scripts.run(exchange.name, bytes(former))
+    grants.give_again(connection, exchange.name, exchange.granted)
 
 
 def _guard_again(connection: Connection, scripts: Scripts, exchange: Exchange) -> None:
