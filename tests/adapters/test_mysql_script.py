@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.database.mysql.script import HEADER, Inspection, Loading, Parts
+from adapters.database.mysql.parts import Parts
+from adapters.database.mysql.script import HEADER, Inspection, Loading
 from core.errors import DumpError
 
 BEGIN = b"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n\n"
@@ -61,3 +62,43 @@ def test_definers_go_where_no_owner_is_wanted_and_nowhere_else(size: int) -> Non
     loaded = b"".join(bytes(chunk) for chunk in Loading(owner=False)(cut(dump, size)))
     assert b"CREATE PROCEDURE `p`()" in loaded
     assert b"'CREATE DEFINER=`x`@`y` " in loaded
+
+
+MADE = (
+    BEGIN + b"CREATE TABLE `m` (\n  `a` int(11) DEFAULT NULL,\n"
+    b"  `g``, ` int(11) GENERATED ALWAYS AS (`a` * 2) VIRTUAL,\n"
+    b"  `e` enum(' GENERATED ALWAYS AS (','it''s') DEFAULT NULL COMMENT ' GENERATED ALWAYS AS (\\n',\n"
+    b"  `h` text GENERATED ALWAYS AS (')\n  x') STORED,\n  `i` text GENERATED ALWAYS AS ('\\'') STORED,\n"
+    b"  KEY `h` (`h`)\n) ENGINE=InnoDB;\nINSERT INTO `m` VALUES\n"
+    b"(NULL,NULL,'it\\'s),','\\n(1,2),',''),\n(-1.5e3,0xFF,'','a\\\\',_binary 'b\\';');\n"
+    b"INSERT INTO `m` (`a`, `g``, `, `e`, `h`, `i`) VALUES\n(1,2,'x','h','i');\n"
+    b"CREATE TABLE `plain` (\n  `a` int(11) NOT NULL\n);\nINSERT INTO `plain` VALUES\n(1),\n(2);\n" + END
+)  # fmt: skip
+COMPUTED = (
+    (b"(NULL,NULL,'it\\'s),','\\n(1,2),','')", b"(NULL,DEFAULT,'it\\'s),',DEFAULT,DEFAULT)"),
+    (b"(-1.5e3,0xFF,'','a\\\\',_binary 'b\\';')", b"(-1.5e3,DEFAULT,'',DEFAULT,DEFAULT)"),
+    (b"(1,2,'x','h','i')", b"(1,DEFAULT,'x',DEFAULT,DEFAULT)"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_values_of_generated_columns_become_defaults_and_nothing_else_changes(size: int) -> None:
+    expected = MADE.partition(b"\n")[2]
+    for row, computed in COMPUTED:
+        assert row in expected
+        expected = expected.replace(row, computed)
+    inspection = Inspection(b"", defaults=True)
+    assert b"".join(bytes(chunk) for chunk in inspection(cut(MADE, size))) == expected
+    assert inspection.rows() == {"m": 3, "plain": 2}
+
+
+@pytest.mark.parametrize("row", [b"(1,2,'x','h')", b"(1,2,'x','h','i',6)", b"(1,2,x'',y,'h' 'i')", b"(1,2,3,4,'5)"])
+def test_a_row_that_is_not_understood_fails_the_dump(row: bytes) -> None:
+    with pytest.raises(DumpError, match="a row of the table 'm', which has generated columns"):
+        list(Inspection(b"", defaults=True)([MADE.replace(b"(1,2,'x','h','i')", row)]))
+
+
+def test_rows_on_one_line_fail_the_dump_of_a_table_with_generated_columns() -> None:
+    dump = MADE.replace(b",\n(-", b",(-").replace(b"VALUES\n", b"VALUES ")
+    with pytest.raises(DumpError, match="a row of the table 'm'"):
+        list(Inspection(b"", defaults=True)([dump]))

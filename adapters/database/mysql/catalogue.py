@@ -33,10 +33,6 @@ PROC = """
 SELECT 1 FROM information_schema.TABLE_PRIVILEGES
 WHERE GRANTEE = %s AND TABLE_SCHEMA = 'mysql' AND TABLE_NAME = 'proc' AND PRIVILEGE_TYPE = 'SELECT'
 """
-GENERATED = """
-SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS
-WHERE TABLE_SCHEMA = %s AND GENERATION_EXPRESSION <> '' ORDER BY TABLE_NAME
-"""
 SEQUENCED = """
 SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND COLUMN_DEFAULT NOT LIKE '''%%' AND COLUMN_DEFAULT REGEXP '(next|last|set)val[(]`'
@@ -110,24 +106,18 @@ def privileges(connection: Connection, database: str) -> set[str]:
 def require_dumpable(connection: Connection, kept: Iterable[Relation], database: str) -> None:
     """Raise DumpError for tables that the tool dumps in a form that the server does not take back.
 
-    It writes the values of generated columns: MariaDB computes them anew, MySQL refuses them. MariaDB keeps the name
-    of the database in a default that draws from a sequence, also when table and sequence move to another database.
+    MariaDB keeps the name of the database in a default that draws from a sequence, also when table and sequence move to
+    another database. MySQL has no sequences.
     """
-    query = SEQUENCED if connection.is_mariadb else GENERATED
-    names = {str(name) for (name,) in connection.rows(query, database)} & {one.name for one in kept}
-    if not names:
+    if not connection.is_mariadb:
         return
-    shown = ", ".join(sorted(names)[:SHOWN])
-    if connection.is_mariadb:
+    names = {str(name) for (name,) in connection.rows(SEQUENCED, database)} & {one.name for one in kept}
+    if names:
         raise DumpError(
-            f"tables with a sequence as a column's default cannot be dumped: {shown}",
+            f"tables with a sequence as a column's default cannot be dumped: {', '.join(sorted(names)[:SHOWN])}",
             hint="restored under another name they would draw from the live database's sequence; use AUTO_INCREMENT or "
             "a trigger, or leave them out with the job's exclude_tables",
         )
-    raise DumpError(
-        f"tables with generated columns cannot be dumped from MySQL: {shown}",
-        hint="MySQL would refuse to load them again; leave them out with the job's exclude_tables",
-    )
 
 
 def require_sight(connection: Connection, database: str) -> Iterator[str]:

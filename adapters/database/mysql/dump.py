@@ -77,7 +77,7 @@ class MySQLDump:
         self._notes = (*([catalogue.PARTIAL] if left_out else []), *sight, *catalogue.notes(kept))
         self._definers = catalogue.definers(connection, self._database)
         names = (name.encode() for name in catalogue.defaults(connection, self._database))
-        self._inspection = Inspection(HEADER % tuple(names))
+        self._inspection = Inspection(HEADER % tuple(names), defaults=not connection.is_mariadb)
         return left_out
 
 

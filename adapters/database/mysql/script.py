@@ -1,16 +1,16 @@
-"""The text of a dump, read while it passes: what is data, which rows it holds, and where it ends.
+"""The text of a dump, read while it passes: which rows it holds, where it ends, and what of it waits.
 
 The dump tool writes each row on a line of its own and escapes every line feed within a value, so rows are counted
 where they are: the counts are those of the dump itself, whoever writes meanwhile, and cost no lock and no query.
-What stands between two DELIMITER lines is the code of a trigger, a routine or an event, and never data.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from adapters.database.mysql.generated import GeneratedColumns
+from adapters.database.mysql.parts import Parts
 from adapters.database.mysql.triggers import unqualified
 from core.errors import DumpError
 from core.streams import Chunk, Chunks
@@ -21,12 +21,6 @@ END = re.compile(rb"\n-- Dump completed(?: on [^\n]*)?\n\Z")
 LAST = 256  # bytes that surely hold the last line
 HEADER = b"-- dbackup: default character set %s collate %s\n"
 DEFAULTS = re.compile(rb"\A-- dbackup: default character set (\w+) collate (\w+)\n")
-MARK = re.compile(
-    rb"^(?:DELIMITER (?P<delimiter>\S+)\n"
-    rb"|CREATE TABLE `(?P<created>(?:[^`]|``)+)` "
-    rb"|INSERT INTO `(?P<table>(?:[^`]|``)+)`)",
-    re.MULTILINE,
-)
 DEFINER = re.compile(rb" ?DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*`")
 # Where the tool writes one: in the line after DELIMITER, in a function's, a procedure's or an event's, and in a view's.
 DEFINED = re.compile(rb"(?:CREATE|/\*!50003 CREATE\*/ /\*!50017|/\*!50106 CREATE\*/ /\*!50117|/\*!50013) DEFINER=`")
@@ -34,68 +28,14 @@ EVENTS = b"-- Dumping events for database "
 ROUTINES = b"-- Dumping routines for database "
 
 
-@dataclass(frozen=True)
-class Part:
-    """A piece of a dump: of one table's rows, or, without ``table``, whole lines of everything else."""
-
-    data: bytes
-    table: str | None = None
-
-
-class Parts:
-    """A dump in parts, which together are the same bytes. ``tables`` are those it has created so far."""
-
-    def __init__(self) -> None:
-        self.tables: set[str] = set()
-        self._table: str | None = None
-        self._in_code = False
-        self._rest = b""
-
-    def of(self, chunks: Chunks) -> Iterator[Part]:
-        """The parts; a line of text is never cut, rows may be cut anywhere."""
-        for chunk in chunks:
-            self._rest += bytes(chunk)
-            yield from self._ready()
-        yield Part(self._rest, self._table)
-
-    def _ready(self) -> Iterator[Part]:
-        while self._rest:
-            if self._table is None:
-                found = self._next_insert()
-                cut = found.start() if found else self._rest.rfind(b"\n") + 1
-                following = _name(found["table"]) if found else None
-            else:
-                end = self._rest.find(b";\n")
-                # The line feed of what closes the statement may be the next chunk's first byte.
-                cut = end + 2 if end >= 0 else len(self._rest) - 1
-                following = None if end >= 0 else self._table
-            if cut:
-                yield Part(self._rest[:cut], self._table)
-            elif following == self._table:
-                return
-            stays = following == self._table
-            self._rest, self._table = self._rest[cut:], following
-            if stays:
-                return
-
-    def _next_insert(self) -> re.Match[bytes] | None:
-        for mark in MARK.finditer(self._rest, 0, self._rest.rfind(b"\n") + 1):
-            if mark["delimiter"]:
-                self._in_code = mark["delimiter"] != b";"
-            elif self._in_code:
-                continue
-            elif mark["created"]:
-                self.tables.add(_name(mark["created"]))
-            else:
-                return mark
-        return None
-
-
 class Inspection:
-    """A stage that passes a dump on without the sandbox line or its database's name, counts rows and proves its end."""
+    """A stage that passes a dump on without the sandbox line or its database's name, counts rows and proves its end.
 
-    def __init__(self, header: bytes) -> None:
-        self._header = header
+    With ``defaults``, the values of generated columns become DEFAULT on the way.
+    """
+
+    def __init__(self, header: bytes, *, defaults: bool = False) -> None:
+        self._header, self._defaults = header, defaults
         self._parts = Parts()
         self._rows: dict[str, int] = {}
         self._last = b""
@@ -115,7 +55,8 @@ class Inspection:
         return {table: self._rows.get(table, 0) for table in sorted(self._parts.tables)}
 
     def _counted(self, chunks: Chunks) -> Iterator[bytes]:
-        for part in self._parts.of(chunks):
+        parts = self._parts.of(chunks)
+        for part in GeneratedColumns(self._parts.tables)(parts) if self._defaults else parts:
             if part.table is not None:
                 cut_here = self._last[-1:] == b"\n" and part.data[:1] == b"("
                 self._rows[part.table] = self._rows.get(part.table, 0) + part.data.count(b"\n(") + cut_here
@@ -171,7 +112,3 @@ def defaults(head: bytes) -> tuple[str, str] | None:
 def is_dump(head: bytes) -> bool:
     """Whether this is how a dump of ours begins."""
     return BEGINNING.match(head) is not None
-
-
-def _name(quoted: bytes) -> str:
-    return quoted.decode(errors="surrogateescape").replace("``", "`")

@@ -61,6 +61,10 @@ class Connection(_Base):
         """Wait for an answer as long as it takes; until then as long as for the connection."""
         self._read_timeout = self._write_timeout = None
 
+    def _create_ssl_ctx(self, given: Any) -> ssl.SSLContext:
+        # Left alone, the library reads every authority that the machine trusts for each session, and verifies nothing.
+        return given if isinstance(given, ssl.SSLContext) else _unverified()
+
     @property
     def is_mariadb(self) -> bool:
         """Whether MariaDB answers."""
@@ -175,12 +179,20 @@ def _tls(config: MySQLConfig) -> ssl.SSLContext | None:
     """What a session needs for TLS. A certificate is looked at only where the mode says so, as the tools do."""
     if config.ssl_mode in ("disabled", "preferred"):
         return None  # with nothing given, the library takes TLS where the server offers it
-    context = ssl.create_default_context(cafile=config.ssl_ca)
-    context.check_hostname = config.is_verified
-    if not config.is_verified:
-        context.verify_mode = ssl.CERT_NONE
+    if config.is_verified:
+        context = ssl.create_default_context(cafile=config.ssl_ca)
+        context.check_hostname = True
+    else:
+        context = _unverified()
     if config.ssl_cert:
         context.load_cert_chain(config.ssl_cert, config.ssl_key)
+    return context
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 
