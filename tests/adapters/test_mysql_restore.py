@@ -159,6 +159,13 @@ def test_defaults_from_a_sequence_are_refused_and_not_dumped_in_vain(mariadb: Se
     assert mariadb.query("SELECT nextval(numbers)", "copy") == [(1,)]
 
 
+def test_stored_columns_that_a_restore_computes_in_utc_are_noted(either: Server) -> None:
+    columns = "at TIMESTAMP NULL, `day` DATE AS (DATE(at)) STORED, shown DATE AS (DATE(at)), n INT AS (1 + 1) STORED"
+    either.run("CREATE DATABASE shop", f"CREATE TABLE shop.visits ({columns})")
+    _, contents = taken(opened(either), "shop")
+    assert contents.notes == ("generated from a TIMESTAMP and stored, so a restore computes them in UTC: visits.day",)
+
+
 def test_a_dump_is_loaded_by_hand_with_the_plain_client(rich: Server) -> None:
     chunks, _ = dumped(rich)
     rich.run("CREATE DATABASE hand CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")

@@ -37,6 +37,12 @@ SEQUENCED = """
 SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = %s AND COLUMN_DEFAULT NOT LIKE '''%%' AND COLUMN_DEFAULT REGEXP '(next|last|set)val[(]`'
 """
+IN_A_ZONE = """
+SELECT g.TABLE_NAME, g.COLUMN_NAME FROM information_schema.COLUMNS g JOIN information_schema.COLUMNS t
+ON t.TABLE_SCHEMA = g.TABLE_SCHEMA AND t.TABLE_NAME = g.TABLE_NAME AND t.DATA_TYPE = 'timestamp'
+AND LOCATE(CONCAT('`', REPLACE(t.COLUMN_NAME, '`', '``'), '`'), g.GENERATION_EXPRESSION)
+WHERE g.TABLE_SCHEMA = %s AND g.EXTRA LIKE '%%STORED GENERATED%%' GROUP BY 1, 2 ORDER BY 1, 2
+"""
 NEEDED = ("SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
 SHOWN = 10  # names in one note
 PARTIAL = "filters of the job left a part of the database out"
@@ -147,6 +153,14 @@ def notes(kept: Iterable[Relation]) -> Iterator[str]:
         yield f"not consistent: tables without transactions, read one after the other: {', '.join(loose[:SHOWN])}{more}"
     if any(one.kind == VERSIONED for one in kept):
         yield HISTORY
+
+
+def computed_in_utc(connection: Connection, kept: Iterable[Relation], database: str) -> Iterator[str]:
+    """Give a note for stored columns whose values a restore may change: it computes them anew, in UTC."""
+    names = {one.name for one in kept}
+    columns = [f"{table}.{column}" for table, column in connection.rows(IN_A_ZONE, database) if table in names]
+    if columns:
+        yield f"generated from a TIMESTAMP and stored, so a restore computes them in UTC: {', '.join(columns[:SHOWN])}"
 
 
 def counted(connection: Connection, database: str, expected: Contents | None) -> Contents:

@@ -74,7 +74,8 @@ class MySQLDump:
         kept = [relation for relation in found if relation.name not in left_out]
         catalogue.require_dumpable(connection, kept, self._database)
         triggers.require_plain(connection, self._database)
-        self._notes = (*([catalogue.PARTIAL] if left_out else []), *sight, *catalogue.notes(kept))
+        zoned = catalogue.computed_in_utc(connection, kept, self._database)
+        self._notes = (*([catalogue.PARTIAL] if left_out else []), *sight, *catalogue.notes(kept), *zoned)
         self._definers = catalogue.definers(connection, self._database)
         names = (name.encode() for name in catalogue.defaults(connection, self._database))
         self._inspection = Inspection(HEADER % tuple(names), defaults=not connection.is_mariadb)
