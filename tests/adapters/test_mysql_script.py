@@ -98,7 +98,9 @@ def test_a_row_that_is_not_understood_fails_the_dump(row: bytes) -> None:
         list(Inspection(b"", defaults=True)([MADE.replace(b"(1,2,'x','h','i')", row)]))
 
 
-def test_rows_on_one_line_fail_the_dump_of_a_table_with_generated_columns() -> None:
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("defaults", [False, True])
+def test_rows_that_share_a_line_fail_the_dump_and_are_not_miscounted(size: int, defaults: bool) -> None:
     dump = MADE.replace(b",\n(-", b",(-").replace(b"VALUES\n", b"VALUES ")
-    with pytest.raises(DumpError, match="a row of the table 'm'"):
-        list(Inspection(b"", defaults=True)([dump]))
+    with pytest.raises(DumpError, match="several rows on a line|a row of the table"):
+        list(Inspection(b"", defaults=defaults)(cut(dump, size)))

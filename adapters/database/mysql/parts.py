@@ -15,7 +15,7 @@ MARK = re.compile(
     rb"^(?:DELIMITER (?P<delimiter>\S+)\n"
     rb"|CREATE TABLE `(?P<created>(?:[^`]|``)+)` "
     rb"|  `(?:[^`]|``)+` (?P<column>[^\n]+)\n"
-    rb"|INSERT INTO `(?P<table>(?:[^`]|``)+)`)",
+    rb"|INSERT INTO `(?P<table>(?:[^`]|``)+)`(?P<row>[^\n]*+(?<! VALUES)\n)?)",
     re.MULTILINE,
 )
 # In a column's definition; what is in quotes (a value of an ENUM, a comment) does not count.
@@ -33,11 +33,13 @@ class Part:
 class Parts:
     """A dump in parts, which together are the same bytes.
 
-    ``tables`` are those it has created so far; for each of its columns, whether it is generated.
+    ``tables`` are those it has created so far; for each of its columns, whether it is generated. ``rows_share_lines``
+    once a statement was seen whose rows begin on its first line, as older tools write them.
     """
 
     def __init__(self) -> None:
         self.tables: dict[str, list[bool]] = {}
+        self.rows_share_lines = False
         self._columns: list[bool] = []
         self._table: str | None = None
         self._in_code = False
@@ -81,6 +83,7 @@ class Parts:
             elif mark["column"]:
                 self._columns.append(GENERATED.match(mark["column"]) is not None)
             else:
+                self.rows_share_lines |= mark["row"] is not None
                 return mark
         return None
 

@@ -57,6 +57,11 @@ class Inspection:
     def _counted(self, chunks: Chunks) -> Iterator[bytes]:
         parts = self._parts.of(chunks)
         for part in GeneratedColumns(self._parts.tables)(parts) if self._defaults else parts:
+            if self._parts.rows_share_lines:
+                raise DumpError(
+                    "the dump tool writes several rows on a line, so they cannot be counted",
+                    hint="use the client tools of MariaDB 10.11 or newer",
+                )
             if part.table is not None:
                 cut_here = self._last[-1:] == b"\n" and part.data[:1] == b"("
                 self._rows[part.table] = self._rows.get(part.table, 0) + part.data.count(b"\n(") + cut_here
