@@ -102,5 +102,5 @@ def test_a_row_that_is_not_understood_fails_the_dump(row: bytes) -> None:
 @pytest.mark.parametrize("defaults", [False, True])
 def test_rows_that_share_a_line_fail_the_dump_and_are_not_miscounted(size: int, defaults: bool) -> None:
     dump = MADE.replace(b",\n(-", b",(-").replace(b"VALUES\n", b"VALUES ")
-    with pytest.raises(DumpError, match="several rows on a line|a row of the table"):
+    with pytest.raises(DumpError, match=r"several rows on a line|a row of the table"):
         list(Inspection(b"", defaults=defaults)(cut(dump, size)))

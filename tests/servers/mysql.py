@@ -101,8 +101,10 @@ def _folder() -> Iterator[Path]:
 def _running(engine: str, program: Sequence[str | Path], folder: Path) -> Iterator[Server]:
     """Start a server on a data folder that is ready, and give it an administrator with a password."""
     server = Server(engine, free_port(), folder / "s.sock", secrets.token_urlsafe(16))
+    # Not /tmp: a server that starts removes the temporary tables of all others that have theirs there.
     places = [f"--datadir={folder / 'data'}", f"--socket={server.socket}", f"--port={server.port}"]
-    argv = ["setpriv", "--pdeathsig", "KILL", "--", *program, *places, f"--pid-file={folder / 'pid'}", *SETTINGS]
+    places += [f"--tmpdir={folder}", f"--pid-file={folder / 'pid'}"]
+    argv = ["setpriv", "--pdeathsig", "KILL", "--", *program, *places, *SETTINGS]
 
     def ready() -> bool:
         try:
@@ -126,8 +128,8 @@ def _account() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
-def _made(argv: Sequence[str | Path]) -> None:
-    made = subprocess.run(argv, check=False, capture_output=True, text=True)
+def _made(argv: Sequence[str | Path], folder: Path) -> None:
+    made = subprocess.run(argv, check=False, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(folder)})
     if made.returncode:
         pytest.fail(f"{argv[0]} failed; {install.INSTALL}\n{made.stdout[-2000:]}{made.stderr[-2000:]}")
 
@@ -139,7 +141,7 @@ def _mariadb() -> Iterator[Server]:
     with _folder() as folder:
         start = ["--no-defaults", f"--user={_account()}"]
         _made(["mariadb-install-db", *start, f"--datadir={folder / 'data'}", "--skip-test-db",
-               "--auth-root-authentication-method=normal"])  # fmt: skip
+               "--auth-root-authentication-method=normal"], folder)  # fmt: skip
         with _running("mariadb", ["mariadbd", *start], folder) as server:
             yield server
 
@@ -155,7 +157,7 @@ def _mysql() -> Iterator[Server]:
         shutil.copy(program, copy)  # the archive does not say that it is a program
         copy.chmod(0o755)
         start = [copy, "--no-defaults", f"--user={_account()}", f"--basedir={base}", f"--lc-messages-dir={base}/share"]
-        _made([*start, "--initialize-insecure", f"--datadir={folder / 'data'}"])
+        _made([*start, "--initialize-insecure", f"--datadir={folder / 'data'}"], folder)
         with _running("mysql", [*start, "--secure-file-priv=NULL"], folder) as server:
             yield server
 
