@@ -7,6 +7,7 @@ password is never repeated in a message.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
@@ -15,6 +16,9 @@ from cli.output import WrongUsage
 
 if TYPE_CHECKING:
     from core.jobs import Address
+
+
+HOST_AND_PORT = re.compile(r"[^/]+:\d+(/|$)")
 
 
 def source(text: str) -> Address:
@@ -59,7 +63,8 @@ def _shown(text: str) -> str:
 def _is_path(text: str) -> bool:
     """Whether this is meant as a path. ``user:password@host/shop`` is a URL without its scheme."""
     looks_like_one = "/" in text or "." in text
-    return looks_like_one and ("@" not in text or Path(text).exists())
+    looks_like_a_host = "@" in text or HOST_AND_PORT.match(text) is not None
+    return looks_like_one and (not looks_like_a_host or Path(text).exists())
 
 
 def path_url(scheme: str, path: Path) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from core.jobs import Address
     from core.manifest import Manifest
 
+WIDE = 120  # columns that the whole table takes
+_NARROW = ("Backup", "Job", "When", "Size", "Where")
+
 app = typer.Typer()
 catalog = typer.Typer(help="The index of backups that this machine keeps.", no_args_is_help=True)
 
@@ -52,14 +55,20 @@ def list_(
             else backups.in_catalog(LOCAL_ADMINISTRATOR, job=job, limit=limit)
         )
     nothing = render.note(f"there is no backup of {job}" if job else "there is no backup yet")
-    out.answer({"backups": found.rows, "more": found.more}, _listed(found.rows) if found.rows else nothing)
+    out.answer(
+        {"backups": found.rows, "more": found.more}, listed(found.rows, out.results.width) if found.rows else nothing
+    )
     if found.more:
         out.note(render.warning(f"only the newest {limit} are listed, there are more: raise or leave out --limit"))
 
 
-def _listed(rows: Sequence[Row]) -> RenderableType:
+def listed(rows: Sequence[Row], width: int) -> RenderableType:
+    """A line for each backup. Where there is no room for every column, the remarks stand below the places."""
     from cli import render
 
+    if width < WIDE:
+        lines = [_narrow(_cells(row)) for row in rows]
+        return render.table(_NARROW, lines, figures=("Size",), whole=("Backup", "Size"))
     columns = ["Backup", "Job", "Source", "When", "Size", "Profile", "Where", "Remarks"]
     cells = [_cells(row) for row in rows]
     needless = {
@@ -71,6 +80,13 @@ def _listed(rows: Sequence[Row]) -> RenderableType:
     return render.table(
         [columns[number] for number in kept], lines, figures=("Size",), whole=("Backup", "When", "Size")
     )
+
+
+def _narrow(cells: list[str | Text]) -> list[str | Text]:
+    from rich.text import Text
+
+    backup, job, _, when, size, _, where, remarks = cells
+    return [backup, job, when, size, Text("\n").join([Text(str(where)), remarks]) if remarks else where]  # type: ignore[list-item]
 
 
 def _cells(row: Row) -> list[str | Text]:

@@ -28,7 +28,8 @@ def specified(model: type[M], **fields: Any) -> M:
     try:
         return model(**fields)
     except ValidationError as failure:
-        first = failure.errors(include_input=False, include_url=False)[0]
+        errors = failure.errors(include_input=False, include_url=False)
+        first = next((one for one in errors if one["type"] == "value_error"), errors[0])  # what we say ourselves
         field = str(first["loc"][0]) if first["loc"] else ""
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise WrongUsage(

@@ -62,7 +62,7 @@ def read_keys(path: Path) -> list[ProfileKey]:
     """The keys of a kit or of its keys.json. Raises ConfigurationError, or EncryptionError for a damaged key."""
     try:
         text = _keys_text(path)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
             f"cannot read keys from {path}: {error}", hint="give a recovery kit, or the keys.json out of one"
         ) from None

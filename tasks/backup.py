@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from blocks.addresses import keyring, open_source, open_storage, profile_key
+from blocks.addresses import clear, keyring, open_source, open_storage, profile_key
 from core.errors import ConfigurationError, DBackupError, StorageError
 from core.jobs import Address, JobSpec
 from core.log import logger
@@ -79,8 +79,9 @@ def _opened(plan: Plan, address: Address) -> Destination | StoredCopy:
 
 def open_destination(address: Address) -> Destination | StoredCopy:
     """A destination that has proven that it can be written, or why it cannot."""
-    name = str(address) if address.is_name else address.shown
+    name = str(address) if address.is_name else "a destination"
     try:
+        name = name if address.is_name else f"the {clear(address).partition(':')[0]}:// destination"
         storage = open_storage(address)
         name = name if address.is_name else storage.describe()
         storage.check()

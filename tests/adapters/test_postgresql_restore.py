@@ -155,6 +155,15 @@ def test_missing_roles_that_nobody_checked_end_the_restore(rich: Server, subject
     assert "copy" not in subject.names()
 
 
+def test_who_may_not_give_objects_to_their_owners_is_told_what_to_do(rich: Server) -> None:
+    rich.query("CREATE ROLE maker LOGIN CREATEDB PASSWORD 'makes'")
+    chunks, contents = taken(PostgreSQL.from_url(rich.url()), "rich")
+    adapter = PostgreSQL.from_url(rich.url(None, "maker", "makes"))
+    with pytest.raises(RestoreError, match="must be member of role") as refusal:
+        put_back(adapter, chunks, RestoreTarget("copy", expected=contents))
+    assert "--no-owner" in refusal.value.hint
+
+
 def test_without_owners_everything_belongs_to_who_restores(rich: Server) -> None:
     rich.query("CREATE ROLE maker LOGIN CREATEDB PASSWORD 'makes'")
     chunks, contents = taken(PostgreSQL.from_url(rich.url()), "rich")

@@ -42,7 +42,7 @@ def test_a_url_without_its_scheme_is_refused_and_not_repeated() -> None:
     assert "geheim" not in refused.value.message + refused.value.hint
 
 
-@pytest.mark.parametrize("text", ["", "Shop", "my shop"])
+@pytest.mark.parametrize("text", ["", "Shop", "my shop", "127.0.0.1:5432/shop", "db.example:3306"])
 def test_what_is_neither_name_nor_path_is_refused(text: str) -> None:
     with pytest.raises(WrongUsage):
         addresses.storage(text)

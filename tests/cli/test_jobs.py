@@ -136,6 +136,7 @@ def test_a_deleted_job_leaves_its_backups(dbackup: Dbackup, job: str, tmp_path: 
         (("other", "--source", "job-shop", "--to", "job-near", "--keep", "nightly=7"), USAGE, "no rule 'nightly=7'"),
         (("other", "--source", "job-shop", "--to", "job-near", "--keep-at", "x=last=1"), USAGE, "--keep-at"),
         (("other", "--source", "job-shop", "--to", "job-near", "--timezone", "Mars"), USAGE, "name of a time zone"),
+        (("other", "--source", "job-shop", "--to", "job-near", "--notify", "ops:succes"), USAGE, "no event 'succes'"),
     ],
 )
 def test_a_job_that_cannot_work_is_refused_with_a_sentence(

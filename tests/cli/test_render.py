@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console, RenderableType
 
+from actions.backups import Row
 from cli import render
+from cli.backups import listed
 from cli.output import Output
 from core.compression import Algorithm
 from core.manifest import Contents, ManifestFile
@@ -140,3 +142,13 @@ def test_a_command_to_copy_stays_on_one_line() -> None:
     output.__dict__["results"] = console
     output.answer(None, render.command(command))
     assert console.file.getvalue() == f"  {command}\n"  # type: ignore[attr-defined]
+
+
+def test_a_list_on_a_narrow_terminal_hides_neither_a_place_nor_a_remark() -> None:
+    row = Row(
+        backup_id=BACKUP, job="nightly", source="shop-prod", engine="postgresql", started_at=STARTED, size=1_100_000,
+        dump_size=2_000_000, profile="production", storages=("local", "nas"), locked=True, missing=("orders",),
+    )  # fmt: skip
+    for width in (80, 200):
+        shown = text(listed([row], width), width)
+        assert all(word in shown for word in (BACKUP, "nightly", "local", "nas", "pinned", "orders")), shown

@@ -144,6 +144,13 @@ def test_the_recovery_kit_warns_and_brings_keys_back(dbackup: Dbackup, scene: Sc
     assert rotated in profiles
 
 
+def test_a_file_that_is_no_recovery_kit_is_said_to_be_none(dbackup: Dbackup, tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"\xdf\x00 not a kit")
+    answer = dbackup("key", "import", tmp_path / "other")
+    assert answer.code == 1
+    assert "give a recovery kit" in answer.err
+
+
 def test_verify_tells_a_damaged_backup_and_why(dbackup: Dbackup, scene: Scene) -> None:
     (damaged,) = scene.folder.glob("*/*/*.enc")
     damaged.chmod(0o600)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import chain
 
 import psycopg
@@ -32,6 +32,7 @@ TRANSACTION_TIMEOUT = b"SET transaction_timeout = 0;\n"
 TRANSACTION_TIMEOUT_SINCE = 17
 HEAD = 64 * 1024  # bytes of an archive that surely hold how the database was created
 CREATED = re.compile(rb"CREATE DATABASE [^\0]*? WITH TEMPLATE = template0((?: [A-Z_]+ = (?:'[^'\0]*'|\w+))*);")
+NOT_A_MEMBER = re.compile(r"must be member of role|must be able to SET ROLE")
 SETTING = re.compile(r" ([A-Z_]+) = '?([^']*?)'?(?= [A-Z_]+ = |$)")
 LOCALE = frozenset({"LOCALE_PROVIDER", "LOCALE", "LC_COLLATE", "LC_CTYPE", "ICU_LOCALE", "ICU_RULES", "BUILTIN_LOCALE"})
 
@@ -93,11 +94,15 @@ class PostgreSQLRestoration:
             raise RestoreError("this is no archive of pg_dump", hint="verify the backup")
         self._create(created_with(head))
         whole = chain([head], rest)
+        with _advised():
+            self._feed(whole)
+
+    def _feed(self, archive: Chunks) -> None:
         if self._client.major < TRANSACTION_TIMEOUT_SINCE or self._server >= TRANSACTION_TIMEOUT_SINCE:
-            self._host.feed(self._command(direct=True), whole)
+            self._host.feed(self._command(direct=True), archive)
             return
         # pg_restore since 17 begins with a setting that older servers do not know, and cannot be told not to.
-        with closing(self._host.pipe(self._command(direct=False), whole)) as script:
+        with closing(self._host.pipe(self._command(direct=False), archive)) as script:
             self._host.feed(script_command(self._config, self._client, self._name), _for_older_server(script))
 
     def contents(self, expected: Contents | None) -> Contents:
@@ -145,6 +150,19 @@ class PostgreSQLRestoration:
             self._made = True
         if attempt != settings:
             log.warning("the server has no such locale, another is used", wanted=settings, used=attempt)
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Say what to do where the role may not give objects back to their owners."""
+    try:
+        yield
+    except RestoreError as failure:
+        if not NOT_A_MEMBER.search(failure.message):
+            raise
+        raise RestoreError(
+            failure.message, hint="restore as a superuser or as a member of that role, or give --no-owner"
+        ) from None
 
 
 def created_with(head: bytes) -> dict[str, str]:
