@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +34,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
         _end_server(folder)
     _forget_settings()
+
+
+def files_of(home: Path) -> dict[str, bytes]:
+    """Every file of a home, by its path in it, as another process sees them.
+
+    SQLite's locks belong to a process, and closing any descriptor of a database drops them: read here, the catalog
+    would lie open to the next command that writes to it.
+    """
+    with tempfile.TemporaryDirectory() as copy:
+        subprocess.run(["cp", "--recursive", f"{home}/.", copy], check=False, capture_output=True)  # some files go away
+        files = (path for path in Path(copy).rglob("*") if path.is_file())
+        return {str(path.relative_to(copy)): path.read_bytes() for path in files}
 
 
 def _forget_settings() -> None:

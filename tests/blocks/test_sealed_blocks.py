@@ -31,6 +31,7 @@ from core.jobs import JobSpec
 from core.sealing import EncryptionKey, EncryptionKeys, is_sealed
 from core.settings import settings
 from flows.backup import backup
+from tests.home import files_of
 from tests.waiting import until
 
 HOST, USER, PASSWORD = "db-with-a-secret-name.invalid", "secret-user-7f3a", "Pa55-word/with=odd%chars"
@@ -45,13 +46,8 @@ CHANNEL_SECRETS = ["t0ken-of-a-hook", "mail-user", "mail-Pa55", "mail.invalid", 
 SECRETS = [PASSWORD, "Pa55-word%2Fwith%3Dodd%25chars"]
 
 
-def kept(home: Path) -> dict[str, bytes]:
-    """Every file of the home: Prefect's database, its write-ahead log, the server's log, the catalog."""
-    return {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}
-
-
 def found(home: Path, secrets: list[str]) -> list[tuple[str, str]]:
-    return [(secret, name) for name, data in kept(home).items() for secret in secrets if secret.encode() in data]
+    return [(secret, name) for name, data in files_of(home).items() for secret in secrets if secret.encode() in data]
 
 
 def counted(home: Path, rows: str) -> int:
@@ -98,10 +94,10 @@ def test_nothing_that_was_saved_or_run_is_found_in_clear(home: Path, tmp_path: P
     assert counted(home, "flow_run") >= 2
     assert counted(home, "block_document WHERE name = 'secretive'") == 2
     until(lambda: counted(home, "events WHERE event LIKE '%block%'"), "Prefect to write down its events")
-    assert "prefect/prefect.db" in kept(home)
+    assert "prefect/prefect.db" in files_of(home)
     assert found(home, SECRETS) == []  # the host that did not answer is named in the runs' messages, on purpose
     key = profile_keys(profile.name)[0].key
-    assert not [name for name, data in kept(home).items() if key in data or key.hex().encode() in data]
+    assert not [name for name, data in files_of(home).items() if key in data or key.hex().encode() in data]
 
 
 def test_the_search_for_secrets_would_find_one(home: Path) -> None:

@@ -243,7 +243,7 @@ def test_a_backup_moved_into_another_jobs_folder_is_refused(shop: Path, tmp_path
     folder = ours.folder.partition("/")[0]
     shutil.move(tmp_path / "backups" / theirs.folder, tmp_path / "backups" / folder / theirs.backup_id)
     with pytest.raises(TamperedManifest, match="belongs to the backup theirs"):
-        restore(wish(tmp_path / "backups", tmp_path / "back.db", backup=f"{folder}/latest"))
+        restore(wish(tmp_path / "backups", tmp_path / "back.db", backup=theirs.backup_id))
 
 
 def test_a_dictionary_is_refused_before_prefect_can_store_it(shop: Path, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_list_shows_a_pin_that_is_no_object(shop: Path, tmp_path: Path) -> Non
     report = backup(job(shop, tmp_path / "backups"))
     (tmp_path / "backups" / report.folder / naming.LOCK).symlink_to("nowhere")
     at = Address(f"file://{tmp_path / 'backups'}")
-    assert [row.locked for row in backups.on_storage(LOCAL_ADMINISTRATOR, at)] == [True]
+    assert [row.locked for row in backups.on_storage(LOCAL_ADMINISTRATOR, at).rows] == [True]
     backups.rebuild_catalog(LOCAL_ADMINISTRATOR, [at])
     assert catalog().find(report.backup_id).locked
 

@@ -11,6 +11,7 @@ made by its use: its root must hold the file that :meth:`SFTP.mark` has put ther
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -34,11 +35,14 @@ from adapters.storage.sftp.folders import attributes, below, make, move_new, rem
 from adapters.storage.sftp.protocol import NO_SUCH_FILE, Attributes, Refusal, Session, Space
 from adapters.storage.sftp.transfer import Upload, download
 from core.errors import DBackupError, ObjectExists, ObjectNotFound, StorageError
+from core.log import logger
 from core.ports import StoredObject
 from core.streams import Chunk, Chunks
 
 FILE_MODE = 0o600
 PUBLISH_ATTEMPTS = 5
+DISCARD_PAUSES = (0.0, 0.5, 2.0)  # seconds before each try
+log = logger(storage="sftp")
 
 
 class SFTP:
@@ -215,8 +219,20 @@ class SFTP:
                 return
 
     def _discard(self, unfinished: bytes) -> None:
-        with suppress(DBackupError, Refusal), self._connection.session() as session:
-            session.remove(unfinished)
+        """Remove a part, over a new connection if need be. One that stays is told of: dbackup clean removes it."""
+        reason = ""
+        for pause in DISCARD_PAUSES:
+            time.sleep(pause)
+            try:
+                with self._connection.session() as session:
+                    session.remove(unfinished)
+            except (DBackupError, Refusal) as failure:
+                if isinstance(failure, Refusal) and failure.code == NO_SUCH_FILE:
+                    return
+                reason = str(failure)
+            else:
+                return
+        log.warning("a part of a failed upload stays", path=unfinished.decode(errors="replace"), reason=reason)
 
     def _taken(self, parts: Sequence[str]) -> ObjectExists:
         return ObjectExists(
