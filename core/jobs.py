@@ -78,7 +78,7 @@ class NotifyRule:
     def parse(cls, text: str) -> NotifyRule:
         """Read ``channel`` or ``channel:event,event``. Raises ConfigurationError for anything else."""
         channel, colon, listed = text.partition(":")
-        if not SAVED_NAME.fullmatch(channel):
+        if not SAVED_NAME.fullmatch(channel) or listed.startswith("//"):  # a URL may hold a secret: it is not repeated
             raise ConfigurationError(
                 "this is not the name of a saved channel", hint="write for example ops, or ops:success,failure"
             )
