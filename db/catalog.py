@@ -61,6 +61,12 @@ class Catalog:
             "job_slug": folder.partition("/")[0],
             "started_at": manifest.started_at,
             "manifest": written,
+            "source": manifest.source.name,
+            "engine": manifest.source.engine,
+            "profile": next((file.encryption.profile for file in manifest.files if file.encryption), None),
+            "size": sum(file.size for file in manifest.files),
+            "dump_size": sum(file.dump_size for file in manifest.files),
+            "complete": not manifest.missing,
         }
         copy = {"backup_id": manifest.backup_id, "storage": storage, "folder": folder, "locked": locked}
         with self._database.session() as session:

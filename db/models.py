@@ -9,8 +9,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, Index, LargeBinary, MetaData, String, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+EMPTY = text("''")
 
 
 class Moment(TypeDecorator[datetime]):
@@ -49,7 +64,11 @@ class Table(DeclarativeBase):
 
 
 class BackupRow(Table):
-    """One backup, wherever its copies lie. ``manifest`` holds the bytes as they were stored."""
+    """One backup, wherever its copies lie. ``manifest`` holds the bytes as they were stored.
+
+    What lists are sorted and searched by stands beside it, so that a page of them parses no manifest. Sizes in bytes;
+    ``complete`` is false when something that was asked for is missing.
+    """
 
     __tablename__ = "backups"
 
@@ -58,6 +77,12 @@ class BackupRow(Table):
     job_slug: Mapped[str] = mapped_column(String(128))
     started_at: Mapped[datetime] = mapped_column(Moment)
     manifest: Mapped[bytes] = mapped_column(LargeBinary)
+    source: Mapped[str] = mapped_column(Text, server_default=EMPTY)
+    engine: Mapped[str] = mapped_column(String(32), server_default=EMPTY)
+    profile: Mapped[str | None] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    dump_size: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    complete: Mapped[bool] = mapped_column(server_default=false())
     locations: Mapped[list[LocationRow]] = relationship(
         back_populates="backup", cascade="all, delete-orphan", lazy="selectin", order_by="LocationRow.storage"
     )
@@ -66,6 +91,7 @@ class BackupRow(Table):
         Index("ix_backups_started_at", "started_at"),
         Index("ix_backups_job_name_started_at", "job_name", "started_at"),
         Index("ix_backups_job_slug_started_at", "job_slug", "started_at"),
+        Index("ix_backups_complete_job_slug_started_at", "complete", "job_slug", "started_at"),
     )
 
 

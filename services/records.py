@@ -7,6 +7,7 @@ from functools import lru_cache
 from core.settings import settings
 from db.catalog import Catalog
 from db.executions import Executions
+from db.inventory import Inventory
 from db.owed import OwedCopies
 from db.session import Database, open_database
 
@@ -20,6 +21,11 @@ def database() -> Database:
 def catalog() -> Catalog:
     """The index of backups; the destinations are the truth."""
     return Catalog(database())
+
+
+def inventory() -> Inventory:
+    """What the catalog holds, searched and summed up."""
+    return Inventory(database())
 
 
 def executions() -> Executions:

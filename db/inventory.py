@@ -1,0 +1,196 @@
+"""What the catalog holds, searched and summed up by the database: lists of any length are read page by page.
+
+No manifest is parsed here; whoever wants one backup in full asks the catalog for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy.orm import Session, defer
+
+from db.models import BackupRow, LocationRow, VerificationRow
+from db.session import Database
+
+_WILD = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy of a backup, and the newest check of it. ``passed`` is None while it was never checked again."""
+
+    storage: str
+    locked: bool
+    checked_at: datetime | None = None
+    passed: bool | None = None
+    method: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One backup in a list. Sizes in bytes, ``size`` of each copy; ``complete`` unless something is missing in it."""
+
+    backup_id: str
+    job: str
+    slug: str
+    source: str
+    engine: str
+    profile: str | None
+    started_at: datetime
+    size: int
+    dump_size: int
+    complete: bool
+    copies: tuple[Copy, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which backups: those that fit everything that is given. ``text`` is looked for in names and in the id.
+
+    ``sources`` limits them to these; None is no limit.
+    """
+
+    text: str = ""
+    job: str = ""
+    storage: str = ""
+    engine: str = ""
+    encrypted: bool | None = None
+    locked: bool | None = None
+    sources: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Sum:
+    """How many copies or backups there are, and how many bytes they take."""
+
+    number: int
+    size: int
+
+
+class Inventory:
+    """The lists of the catalog. Every method raises ConfigurationError when the database fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def search(self, wanted: Wanted, *, limit: int, offset: int = 0) -> list[Held]:
+        """A page of backups, newest first."""
+        query = select(BackupRow).options(defer(BackupRow.manifest)).where(*_conditions(wanted))
+        newest = query.order_by(BackupRow.started_at.desc(), BackupRow.backup_id.desc())
+        with self._database.session() as session:
+            return _held(session, newest.limit(limit).offset(offset))
+
+    def count(self, wanted: Wanted) -> int:
+        """How many backups fit."""
+        query = select(func.count()).select_from(BackupRow).where(*_conditions(wanted))
+        with self._database.session() as session:
+            return int(session.scalar(query) or 0)
+
+    def newest_complete(self) -> dict[str, Held]:
+        """The newest backup of each job that misses nothing and has a copy, by the job's slug."""
+        stored = exists().where(LocationRow.backup_id == BackupRow.backup_id)
+        newest = (
+            select(BackupRow.job_slug, func.max(BackupRow.backup_id).label("backup_id"))
+            .where(BackupRow.complete, stored)
+            .group_by(BackupRow.job_slug)
+            .subquery()
+        )
+        query = (
+            select(BackupRow).options(defer(BackupRow.manifest)).join(newest, BackupRow.backup_id == newest.c.backup_id)
+        )
+        with self._database.session() as session:
+            return {one.slug: one for one in _held(session, query)}
+
+    def by_storage(self) -> dict[str, Sum]:
+        """What lies on each storage."""
+        query = (
+            select(LocationRow.storage, func.count(), func.sum(BackupRow.size))
+            .join(BackupRow, BackupRow.backup_id == LocationRow.backup_id)
+            .group_by(LocationRow.storage)
+        )
+        with self._database.session() as session:
+            return {storage: Sum(number, int(size or 0)) for storage, number, size in session.execute(query)}
+
+    def by_day(self, since: date) -> dict[date, Sum]:
+        """The backups of each day in UTC from ``since`` on, with the bytes of one copy of each."""
+        day = func.substr(BackupRow.backup_id, 1, 8)  # an id begins with the moment in UTC, in any database
+        query = (
+            select(day, func.count(), func.sum(BackupRow.size))
+            .where(BackupRow.backup_id >= f"{since:%Y%m%d}")
+            .group_by(day)
+            .order_by(day)
+        )
+        with self._database.session() as session:
+            return {
+                datetime.strptime(text, "%Y%m%d").date(): Sum(number, int(size or 0))
+                for text, number, size in session.execute(query)
+            }
+
+    def jobs(self) -> Sequence[str]:
+        """The names of all jobs that have backups."""
+        with self._database.session() as session:
+            return session.scalars(select(BackupRow.job_name).distinct().order_by(BackupRow.job_name)).all()
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.text:
+        pattern = f"%{wanted.text.translate(_WILD)}%"
+        columns: tuple[Any, ...] = (BackupRow.backup_id, BackupRow.job_name, BackupRow.source)
+        found.append(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
+    if wanted.job:
+        found.append(or_(BackupRow.job_name == wanted.job, BackupRow.job_slug == wanted.job))
+    if wanted.engine:
+        found.append(BackupRow.engine == wanted.engine)
+    if wanted.storage:
+        found.append(BackupRow.locations.any(LocationRow.storage == wanted.storage))
+    if wanted.encrypted is not None:
+        found.append(BackupRow.profile.is_not(None) if wanted.encrypted else BackupRow.profile.is_(None))
+    if wanted.locked is not None:
+        pinned = BackupRow.locations.any(LocationRow.locked)
+        found.append(pinned if wanted.locked else ~pinned)
+    if wanted.sources is not None:
+        found.append(BackupRow.source.in_(wanted.sources))
+    return found
+
+
+def _held(session: Session, query: Select[BackupRow]) -> list[Held]:
+    rows = session.scalars(query).all()
+    checks = _newest_checks(session, [row.backup_id for row in rows])
+    return [
+        Held(
+            row.backup_id,
+            row.job_name,
+            row.job_slug,
+            row.source,
+            row.engine,
+            row.profile,
+            row.started_at,
+            row.size,
+            row.dump_size,
+            row.complete,
+            tuple(_copy(location, checks.get((row.backup_id, location.storage))) for location in row.locations),
+        )
+        for row in rows
+    ]
+
+
+def _newest_checks(session: Session, backup_ids: Sequence[str]) -> Mapping[tuple[str, str], VerificationRow]:
+    newest = (
+        select(func.max(VerificationRow.number))
+        .where(VerificationRow.backup_id.in_(backup_ids))
+        .group_by(VerificationRow.backup_id, VerificationRow.storage)
+    )
+    rows = session.scalars(select(VerificationRow).where(VerificationRow.number.in_(newest)))
+    return {(row.backup_id, row.storage): row for row in rows}
+
+
+def _copy(location: LocationRow, check: VerificationRow | None) -> Copy:
+    if check is None:
+        return Copy(location.storage, location.locked)
+    return Copy(location.storage, location.locked, check.moment, check.passed, check.method, check.detail)
