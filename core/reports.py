@@ -163,6 +163,7 @@ class RestoreReport(_Report):
     storage: str
     started_at: datetime
     finished_at: datetime
+    job: str = ""  # whose backup it was
     restored: tuple[RestoredDatabase, ...] = ()
     missing: tuple[str, ...] = ()  # what the backup never held, although it was asked for
     failures: tuple[Failure, ...] = ()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
 
 from core.errors import ConfigurationError
 from core.states import RunState
@@ -32,6 +33,16 @@ class Execution:
     summary: str
     error: str
     report: str | None
+
+
+@dataclass(frozen=True)
+class WantedRuns:
+    """Which runs: those that fit everything that is given. Without ``states``, in any."""
+
+    kind: str = ""
+    job: str = ""
+    states: tuple[RunState, ...] = ()
+    since: datetime | None = None
 
 
 class Executions:
@@ -62,13 +73,24 @@ class Executions:
         self._advance(execution_id, [RunState.PENDING.value], values)
 
     def finish(
-        self, execution_id: str, state: RunState, *, summary: str = "", error: str = "", report: str | None = None
+        self,
+        execution_id: str,
+        state: RunState,
+        *,
+        summary: str = "",
+        error: str = "",
+        report: str | None = None,
+        job_name: str = "",
     ) -> None:
-        """Record how a run ended. Raises ConfigurationError when it has one already."""
+        """Record how a run ended, and whose it was if that was found out only then.
+
+        Raises ConfigurationError when it has a final state already.
+        """
         if not state.is_final:
             raise ValueError(f"{state} is not a final state")
         values = {"state": state.value, "finished_at": datetime.now(UTC)}
-        self._advance(execution_id, _OPEN, {**values, "summary": summary, "error": error, "report": report})
+        whose = {"job_name": job_name} if job_name else {}
+        self._advance(execution_id, _OPEN, {**values, **whose, "summary": summary, "error": error, "report": report})
 
     def _advance(self, execution_id: str, states: Sequence[str], values: Mapping[str, object]) -> None:
         """Change a run that is in one of the states: one statement, so that of two at once only one holds."""
@@ -87,11 +109,71 @@ class Executions:
             row = session.get(ExecutionRow, execution_id)
             return _execution(row) if row else None
 
+    def search(self, wanted: WantedRuns, *, limit: int, offset: int = 0) -> list[Execution]:
+        """A page of the runs that fit, newest first."""
+        query = select(ExecutionRow).where(*_conditions(wanted))
+        newest = query.order_by(ExecutionRow.created_at.desc(), ExecutionRow.execution_id)
+        with self._database.session() as session:
+            return [_execution(row) for row in session.scalars(newest.limit(limit).offset(offset))]
+
+    def count(self, wanted: WantedRuns) -> int:
+        """How many runs fit."""
+        query = select(func.count()).select_from(ExecutionRow).where(*_conditions(wanted))
+        with self._database.session() as session:
+            return int(session.scalar(query) or 0)
+
+    def newest_of_each_job(self, kind: str, *, state: RunState | None = None) -> dict[str, Execution]:
+        """The newest run of this kind of each job, by the job's name; of those in one state, if one is given."""
+        states = [] if state is None else [ExecutionRow.state == state.value]
+        newest = (
+            select(ExecutionRow.job_name, func.max(ExecutionRow.created_at).label("created_at"))
+            .where(ExecutionRow.kind == kind, *states)
+            .group_by(ExecutionRow.job_name)
+            .subquery()
+        )
+        here = (ExecutionRow.job_name == newest.c.job_name) & (ExecutionRow.created_at == newest.c.created_at)
+        query = select(ExecutionRow).join(newest, here).where(ExecutionRow.kind == kind, *states)
+        with self._database.session() as session:
+            return {row.job_name: _execution(row) for row in session.scalars(query)}
+
+    def by_day(self, since: datetime, kind: str = "backup") -> dict[tuple[date, RunState], int]:
+        """How many runs of a kind were created on each day in UTC from ``since`` on, by their state."""
+        with self._database.session() as session:
+            day = _day_in_utc(session)
+            query = (
+                select(day, ExecutionRow.state, func.count())
+                .where(ExecutionRow.created_at >= since, ExecutionRow.kind == kind)
+                .group_by(day, ExecutionRow.state)
+            )
+            return {
+                (date.fromisoformat(text), RunState(state)): number for text, state, number in session.execute(query)
+            }
+
     def recent(self, limit: int = 50, *, offset: int = 0) -> list[Execution]:
         """Runs, newest first."""
         query = select(ExecutionRow).order_by(ExecutionRow.created_at.desc(), ExecutionRow.execution_id)
         with self._database.session() as session:
             return [_execution(row) for row in session.scalars(query.limit(limit).offset(offset))]
+
+
+def _conditions(wanted: WantedRuns) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.kind:
+        found.append(ExecutionRow.kind == wanted.kind)
+    if wanted.job:
+        found.append(ExecutionRow.job_name == wanted.job)
+    if wanted.states:
+        found.append(ExecutionRow.state.in_([state.value for state in wanted.states]))
+    if wanted.since:
+        found.append(ExecutionRow.created_at >= wanted.since)
+    return found
+
+
+def _day_in_utc(session: Session) -> ColumnElement[str]:
+    """The day of a run's creation, written ``2026-11-24``: each database has a function of its own for it."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.strftime("%Y-%m-%d", ExecutionRow.created_at)
+    return func.to_char(func.timezone("UTC", ExecutionRow.created_at), "YYYY-MM-DD")
 
 
 def _execution(row: ExecutionRow) -> Execution:

@@ -155,4 +155,8 @@ class ExecutionRow(Table):
     error: Mapped[str] = mapped_column(Text, default="")
     report: Mapped[str | None] = mapped_column(Text)
 
-    __table_args__ = (Index("ix_executions_created_at", "created_at"), Index("ix_executions_state", "state"))
+    __table_args__ = (
+        Index("ix_executions_created_at", "created_at"),
+        Index("ix_executions_state", "state"),
+        Index("ix_executions_kind_job_name_created_at", "kind", "job_name", "created_at"),
+    )

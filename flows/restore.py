@@ -66,6 +66,7 @@ def _report(
     return RestoreReport(
         state=RunState.of(succeeded=len(restored), failed=len(failures)),
         backup_id=resolved.backup_id,
+        job=resolved.job,
         storage=wish.storage if wish.storage.is_name else resolved.storage.describe(),
         started_at=started_at,
         finished_at=datetime.now(UTC),

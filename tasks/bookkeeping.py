@@ -77,8 +77,11 @@ def _finish(execution: str, state: RunState, reason: str) -> None:
 @step("complete")
 def complete(execution: str, report: BackupReport | RestoreReport | IntegrityReport | HealReport) -> None:
     """Record how the run ended; what is stored is stored, whether this works or not."""
+    # A restore is begun of "latest" or of an id; from here on it is known whose backup that was.
+    whose = report.job if isinstance(report, RestoreReport) else ""
+    written = report.model_dump_json()
     try:
-        executions().finish(execution, report.state, summary=report.summary, report=report.model_dump_json())
+        executions().finish(execution, report.state, summary=report.summary, report=written, job_name=whose)
     except DBackupError as error:
         log.warning("could not record how the run ended", reason=error.message)
     log.info("run ended", state=report.state.value, summary=report.summary)

@@ -28,6 +28,7 @@ class Resolved:
     """What is going to be restored, everything opened and checked that can be known before a byte moves."""
 
     backup_id: str
+    job: str
     missing: tuple[str, ...]
     storage: StorageAdapter
     target: DatabaseAdapter
@@ -49,7 +50,8 @@ def resolve(wish: RestoreSpec) -> Resolved:
     for piece in pieces:
         target.check_restore(piece.target)
     log.info("restore planned", backup=backup.manifest.backup_id, databases=len(pieces))
-    return Resolved(backup.manifest.backup_id, backup.manifest.missing, storage, target, pieces, keys)
+    manifest = backup.manifest
+    return Resolved(manifest.backup_id, manifest.job.name, manifest.missing, storage, target, pieces, keys)
 
 
 def _authenticate(

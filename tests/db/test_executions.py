@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from core.errors import ConfigurationError
 from core.states import RunState
-from db.executions import Executions
+from db.executions import Executions, WantedRuns
+from db.models import ExecutionRow
 from db.session import Database
 
 FINAL = [state for state in RunState if state.is_final]
@@ -117,3 +119,54 @@ def test_runs_are_listed_newest_first_in_pages(executions: Executions) -> None:
     created = [executions.create("integrity", f"run {number}") for number in range(7)]
     listed = [run.execution_id for offset in (0, 3, 6) for run in executions.recent(3, offset=offset)]
     assert listed == created[::-1]
+
+
+def ended(executions: Executions, kind: str, job: str, state: RunState) -> str:
+    run = executions.create(kind, job)
+    executions.start(run)
+    executions.finish(run, state)
+    return run
+
+
+def test_runs_are_searched_by_kind_job_and_state_newest_first_and_in_pages(executions: Executions) -> None:
+    first = ended(executions, "backup", "shop", RunState.SUCCESS)
+    ended(executions, "restore", "shop", RunState.SUCCESS)
+    ended(executions, "backup", "billing", RunState.SUCCESS)
+    failed = ended(executions, "backup", "shop", RunState.FAILED)
+    wanted = WantedRuns(kind="backup", job="shop")
+    assert [one.execution_id for one in executions.search(wanted, limit=9)] == [failed, first]
+    assert executions.count(wanted) == 2
+    assert [one.execution_id for one in executions.search(wanted, limit=1, offset=1)] == [first]
+    assert executions.count(WantedRuns(states=(RunState.FAILED, RunState.PARTIAL))) == 1
+    assert executions.count(WantedRuns(since=datetime.now(UTC) + timedelta(minutes=1))) == 0
+
+
+def test_the_newest_run_of_each_job_is_found_also_of_those_in_one_state(executions: Executions) -> None:
+    good = ended(executions, "backup", "shop", RunState.SUCCESS)
+    bad = ended(executions, "backup", "shop", RunState.FAILED)
+    ended(executions, "restore", "shop", RunState.SUCCESS)
+    other = ended(executions, "backup", "billing", RunState.PARTIAL)
+    newest = executions.newest_of_each_job("backup")
+    assert {job: one.execution_id for job, one in newest.items()} == {"shop": bad, "billing": other}
+    successful = executions.newest_of_each_job("backup", state=RunState.SUCCESS)
+    assert {job: one.execution_id for job, one in successful.items()} == {"shop": good}
+
+
+def test_a_run_may_find_out_only_at_its_end_whose_it_was(executions: Executions) -> None:
+    run = executions.create("restore", "latest")
+    executions.start(run)
+    executions.finish(run, RunState.SUCCESS, job_name="shop")
+    assert list(executions.newest_of_each_job("restore")) == ["shop"]
+
+
+def test_runs_are_counted_by_day_in_utc(executions: Executions, database: Database) -> None:
+    moments = ["2026-11-22 23:59:59", "2026-11-23 00:00:00", "2026-11-23 12:00:00", "2026-11-20 12:00:00"]
+    for moment in moments:
+        run = ended(executions, "backup", "shop", RunState.SUCCESS)
+        at = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+        with database.session() as session:
+            session.execute(update(ExecutionRow).where(ExecutionRow.execution_id == run).values(created_at=at))
+    assert executions.by_day(datetime(2026, 11, 22, tzinfo=UTC)) == {
+        (date(2026, 11, 22), RunState.SUCCESS): 1,
+        (date(2026, 11, 23), RunState.SUCCESS): 2,
+    }

@@ -27,7 +27,7 @@ from core.states import RunState
 from flows.backup import backup
 from flows.integrity import integrity
 from flows.restore import restore
-from services.records import catalog
+from services.records import catalog, executions
 from tests.flows.shop import job, rows
 from tests.flows.test_backup import fill, wrapper
 from tests.servers.postgresql import Server
@@ -61,6 +61,8 @@ def test_an_encrypted_backup_comes_back_whole_and_is_compared(shop: Path, stored
     [database] = report.restored
     assert (database.compared, database.tables, database.rows) == (True, 1, 5000)
     assert rows(tmp_path / "back.db") == rows(shop)
+    recorded = executions().recent(1)[0]
+    assert (recorded.kind, recorded.job_name, recorded.state) == ("restore", stored.job, RunState.SUCCESS)
 
 
 def test_a_whole_postgresql_database_comes_back_under_another_name(postgresql: Server, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Keep what lists are sorted and searched by beside each manifest."""
+"""Keep what lists are sorted and searched by beside each manifest, and find the newest run of each job quickly."""
 
 import json
 
@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.add_column("backups", sa.Column("dump_size", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("backups", sa.Column("complete", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_index(INDEX, "backups", ["complete", "job_slug", "started_at"])
+    op.create_index("ix_executions_kind_job_name_created_at", "executions", ["kind", "job_name", "created_at"])
     _fill(op.get_bind())
 
 
@@ -52,6 +53,7 @@ def _facts(written: bytes) -> dict[str, object]:
 
 def downgrade() -> None:
     """Without them again."""
+    op.drop_index("ix_executions_kind_job_name_created_at", "executions")
     op.drop_index(INDEX, "backups")
     for column in ("complete", "dump_size", "size", "profile", "engine", "source"):
         op.drop_column("backups", column)
