@@ -13,13 +13,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
-
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from typing import Protocol, Self
 
 from core.errors import ConfigurationError, DamagedData, IntegrityError, TrailingData, TruncatedObject
 from core.streams import Chunk, Chunks, Stage
+from core.written import Written
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -54,7 +52,7 @@ DEFAULT_LEVELS = {Algorithm.ZSTD: 3, Algorithm.GZIP: 6}
 
 
 @dataclass(frozen=True)
-class Compression:
+class Compression(Written):
     """An algorithm and its level, written ``zstd:3``, ``gzip`` or ``none``.
 
     A level left out is the algorithm's default. Raises ConfigurationError for a level that does not exist.
@@ -76,7 +74,7 @@ class Compression:
             )
 
     @classmethod
-    def parse(cls, text: str) -> Compression:
+    def parse(cls, text: str) -> Self:
         """Read ``algorithm`` or ``algorithm:level``. Raises ConfigurationError for anything else."""
         name, colon, level = text.partition(":")
         if name not in list(Algorithm):
@@ -92,22 +90,6 @@ class Compression:
     def suffix(self) -> str:
         """What an object's name ends in: ``.zst``, ``.gz`` or nothing."""
         return self.algorithm.suffix
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
-        from_text = core_schema.no_info_after_validator_function(cls._validate, core_schema.str_schema())
-        return core_schema.json_or_python_schema(
-            json_schema=from_text,
-            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
-            serialization=core_schema.to_string_ser_schema(),
-        )
-
-    @classmethod
-    def _validate(cls, text: str) -> Compression:
-        try:
-            return cls.parse(text)
-        except ConfigurationError as error:
-            raise ValueError(f"{error.message}: {error.hint}") from None
 
 
 def compress(compression: Compression) -> Stage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -25,6 +25,7 @@ from core.events import ALARMS, CHOICES, Event
 from core.ports import DumpOptions
 from core.retention import Retention
 from core.sealing import is_sealed
+from core.written import Written
 
 SAVED_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # Prefect's rule for the name of a block
 
@@ -65,7 +66,7 @@ class Address(str):
 
 
 @dataclass(frozen=True)
-class NotifyRule:
+class NotifyRule(Written):
     """Which channel hears of what, written ``ops`` or ``ops:failure,overdue``.
 
     ``channel`` is a saved name. Without events it hears of failures, partial backups and failed integrity checks.
@@ -75,7 +76,7 @@ class NotifyRule:
     events: tuple[Event, ...] = ALARMS
 
     @classmethod
-    def parse(cls, text: str) -> NotifyRule:
+    def parse(cls, text: str) -> Self:
         """Read ``channel`` or ``channel:event,event``. Raises ConfigurationError for anything else."""
         channel, colon, listed = text.partition(":")
         if not SAVED_NAME.fullmatch(channel) or listed.startswith("//"):  # a URL may hold a secret: it is not repeated
@@ -89,22 +90,6 @@ class NotifyRule:
 
     def __str__(self) -> str:
         return self.channel if self.events == ALARMS else f"{self.channel}:{','.join(self.events)}"
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
-        from_text = core_schema.no_info_after_validator_function(cls._validate, core_schema.str_schema())
-        return core_schema.json_or_python_schema(
-            json_schema=from_text,
-            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
-            serialization=core_schema.to_string_ser_schema(),
-        )
-
-    @classmethod
-    def _validate(cls, text: str) -> NotifyRule:
-        try:
-            return cls.parse(text)
-        except ConfigurationError as error:
-            raise ValueError(f"{error.message}: {error.hint}") from None
 
 
 def _one_rule_each(rules: tuple[NotifyRule, ...]) -> tuple[NotifyRule, ...]:

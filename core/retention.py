@@ -16,13 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
-
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from typing import Any, Self
 
 from core.errors import ConfigurationError
 from core.spans import Span
+from core.written import Written
 
 LARGEST = 1_000_000  # of a count; more is a slip of the finger
 DEFAULT_MIN_KEEP = 3
@@ -38,7 +36,7 @@ _EXAMPLE = "write for example last=7,daily=7,weekly=4,monthly=12,yearly=3,within
 
 
 @dataclass(frozen=True)
-class Retention:
+class Retention(Written):
     """A policy, written ``last=7,daily=7,weekly=4,monthly=12,yearly=3,within=30d,min_keep=3``.
 
     A rule that is left out keeps nothing; a policy without any rule keeps everything. Raises ConfigurationError.
@@ -67,7 +65,7 @@ class Retention:
         return self == Retention(min_keep=self.min_keep)
 
     @classmethod
-    def parse(cls, text: str) -> Retention:
+    def parse(cls, text: str) -> Self:
         """Read ``rule=value,…`` in any order; nothing at all keeps everything. Raises ConfigurationError."""
         values: dict[str, Any] = {}
         for part in text.split(",") if text.strip() else ():
@@ -83,22 +81,6 @@ class Retention:
         default = Retention()
         given = ((field.name, getattr(self, field.name)) for field in fields(self))
         return ",".join(f"{name}={value}" for name, value in given if value != getattr(default, name))
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
-        from_text = core_schema.no_info_after_validator_function(cls._validate, core_schema.str_schema())
-        return core_schema.json_or_python_schema(
-            json_schema=from_text,
-            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
-            serialization=core_schema.to_string_ser_schema(),
-        )
-
-    @classmethod
-    def _validate(cls, text: str) -> Retention:
-        try:
-            return cls.parse(text)
-        except ConfigurationError as error:
-            raise ValueError(f"{error.message}: {error.hint}") from None
 
 
 def _count(name: str, text: str) -> int:
