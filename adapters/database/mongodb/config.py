@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from adapters import server_urls
 from core.errors import ConfigurationError
 
 SCHEMES = ("mongodb", "mongodb+srv")
@@ -75,22 +76,15 @@ class MongoDBConfig(BaseModel):
         except ValueError:
             raise ConfigurationError("the options of this MongoDB URL cannot be read", hint=HINT) from None
         facts = {name: unquote(parts[name]) for name in ("user", "password", "database") if parts[name]}
-        return cls._checked({**facts, "hosts": parts["hosts"], "srv": parts["scheme"] == "mongodb+srv"}, options)
-
-    @classmethod
-    def _checked(cls, facts: dict[str, Any], options: dict[str, str]) -> Self:
         known = OPTIONS | OURS
-        hint = f"the options are: {', '.join(sorted(known))}"
         if unknown := sorted(set(options) - set(known)):
-            raise ConfigurationError(f"a MongoDB URL has no option '{unknown[0]}' here", hint=hint)
-        try:
-            return cls.model_validate({**facts, **{known[name]: value for name, value in options.items()}})
-        except ValidationError as failure:
-            problem = failure.errors(include_input=False, include_url=False)[0]
-            name = ".".join(str(part) for part in problem["loc"])
             raise ConfigurationError(
-                f"the option '{name}' of a MongoDB URL cannot be used: {problem['msg']}", hint=hint
-            ) from None
+                f"the option '{unknown[0]}' of this MongoDB URL cannot be used: there is no such option",
+                hint=f"the options are: {', '.join(sorted(known))}",
+            )
+        fields = {known[name]: value for name, value in options.items()}
+        place = {"hosts": parts["hosts"], "srv": parts["scheme"] == "mongodb+srv"}
+        return server_urls.configured(cls, {**facts, **place, **fields}, "MongoDB", _as_a_connection_string_writes_it)
 
     @property
     def address(self) -> str:
@@ -123,3 +117,7 @@ class MongoDBConfig(BaseModel):
         if value is None:
             return None
         return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _as_a_connection_string_writes_it(field: str) -> str:
+    return next((option for option, name in OPTIONS.items() if name == field), field)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import getpass
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from adapters import server_urls
 from core.errors import ConfigurationError
 
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -59,43 +59,16 @@ class MySQLConfig(BaseModel):
     @classmethod
     def from_url(cls, url: str) -> Self:
         """Read ``mysql://…``. Raises ConfigurationError, which never repeats any part that may be secret."""
-        try:
-            parts = urlsplit(url)
-            facts: dict[str, Any] = {
-                "host": parts.hostname,
-                "port": parts.port,
-                "user": parts.username,
-                "password": parts.password,
-                "database": parts.path.removeprefix("/"),
-            }
-            options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        except ValueError:
-            raise cls._no_url() from None
-        if parts.scheme != cls.scheme or parts.fragment:
-            raise cls._no_url()
-        given = {name: unquote(value) if isinstance(value, str) else value for name, value in facts.items() if value}
-        return cls._checked({**given, **{name.replace("-", "_"): value for name, value in options}})
-
-    @classmethod
-    def _no_url(cls) -> ConfigurationError:
-        return ConfigurationError(
-            f"this is not a URL of a {cls.label} server",
-            hint=f"write {cls.scheme}://user:password@host:3306/database?ssl-mode=required, "
-            "with %40 for an @ in a password",
-        )
-
-    @classmethod
-    def _checked(cls, facts: dict[str, Any]) -> Self:
-        try:
-            return cls(**facts)
-        except ValidationError as failure:
-            problem = failure.errors(include_input=False, include_url=False)[0]
-            name = ".".join(str(part) for part in problem["loc"] or ("ssl-mode",)).replace("_", "-")
-            known = ", ".join(sorted(cls.model_fields)).replace("_", "-")
+        parts = server_urls.read(url, (cls.scheme,))
+        if parts is None:
             raise ConfigurationError(
-                f"the option '{name}' of a {cls.label} URL cannot be used: {problem['msg']}",
-                hint=f"the options are: {known}",
-            ) from None
+                f"this is not a URL of a {cls.label} server",
+                hint=f"write {cls.scheme}://user:password@host:3306/database?ssl-mode=required, "
+                "with %40 for an @ in a password",
+            )
+        database = {"database": name} if (name := parts.path.removeprefix("/")) else {}
+        options = {name.replace("-", "_"): value for name, value in parts.options.items()}
+        return server_urls.configured(cls, {**parts.facts, **database, **options}, cls.label, _as_the_tools_write_it)
 
     @property
     def is_verified(self) -> bool:
@@ -140,3 +113,7 @@ class MariaDBConfig(MySQLConfig):
 
     scheme: ClassVar[str] = "mariadb"
     label: ClassVar[str] = "MariaDB"
+
+
+def _as_the_tools_write_it(field: str) -> str:
+    return field.replace("_", "-")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import getpass
 from typing import Any, Literal, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from adapters import server_urls
 from core.errors import ConfigurationError
 
 SCHEMES = ("postgresql", "postgres")
@@ -43,35 +43,11 @@ class PostgreSQLConfig(BaseModel):
     @classmethod
     def from_url(cls, url: str) -> Self:
         """Read ``postgresql://…``. Raises ConfigurationError, which never repeats any part that may be secret."""
-        try:
-            parts = urlsplit(url)
-            facts: dict[str, Any] = {
-                "host": parts.hostname,
-                "port": parts.port,
-                "user": parts.username,
-                "password": parts.password,
-                "database": parts.path.removeprefix("/"),
-            }
-            options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-        except ValueError:
-            raise ConfigurationError("this is not a URL of a PostgreSQL server", hint=HINT) from None
-        if parts.scheme not in SCHEMES or parts.fragment:
+        parts = server_urls.read(url, SCHEMES)
+        if parts is None:
             raise ConfigurationError("this is not a URL of a PostgreSQL server", hint=HINT)
-        given = {name: unquote(value) if isinstance(value, str) else value for name, value in facts.items() if value}
-        return cls._checked({**given, **options})
-
-    @classmethod
-    def _checked(cls, facts: dict[str, Any]) -> Self:
-        try:
-            return cls(**facts)
-        except ValidationError as failure:
-            problem = failure.errors(include_input=False, include_url=False)[0]
-            name = ".".join(str(part) for part in problem["loc"])
-            known = ", ".join(sorted(cls.model_fields))
-            raise ConfigurationError(
-                f"the option '{name}' of a PostgreSQL URL cannot be used: {problem['msg']}",
-                hint=f"the options are: {known}",
-            ) from None
+        database = {"database": name} if (name := parts.path.removeprefix("/")) else {}
+        return server_urls.configured(cls, {**parts.facts, **database, **parts.options}, "PostgreSQL")
 
     @property
     def login(self) -> str:

@@ -6,11 +6,12 @@ left to boto3's own chain: environment, shared files, the machine's role.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from adapters import server_urls
 from adapters.storage.keys import parts_of
 from core.errors import ConfigurationError, StorageError
 
@@ -101,17 +102,5 @@ class S3Config(BaseModel):
         key, _, secret = login.partition(":")
         place = {"bucket": unquote(bucket), "prefix": unquote(parts.path)}
         given = {"access_key_id": unquote(key), "secret_access_key": unquote(secret)}
-        return cls._checked({**place, **{name: value for name, value in given.items() if value}, **options})
-
-    @classmethod
-    def _checked(cls, facts: dict[str, Any]) -> Self:
-        try:
-            return cls(**facts)
-        except ValidationError as failure:
-            problem = failure.errors(include_input=False, include_url=False)[0]
-            name = ".".join(str(part) for part in problem["loc"])
-            subject = f"the option '{name}' of an S3 URL" if name else "this S3 URL"
-            raise ConfigurationError(
-                f"{subject} cannot be used: {problem['msg'].removeprefix('Value error, ')}",
-                hint=f"the options are: {', '.join(sorted(cls.model_fields))}; {HINT}",
-            ) from None
+        keys = {name: value for name, value in given.items() if value}
+        return server_urls.configured(cls, {**place, **keys, **options}, "S3", hint=HINT)

@@ -10,11 +10,11 @@ import base64
 import binascii
 import getpass
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from adapters import server_urls
 from core.errors import ConfigurationError
 
 SCHEME = "sftp"
@@ -74,34 +74,12 @@ class SFTPConfig(BaseModel):
     @classmethod
     def from_url(cls, url: str) -> Self:
         """Read ``sftp://…``. Raises ConfigurationError, which never repeats any part that may be secret."""
-        try:
-            parts = urlsplit(url)
-            facts: dict[str, Any] = {
-                "host": parts.hostname,
-                "port": parts.port,
-                "user": parts.username,
-                "password": parts.password,
-                "path": parts.path,
-            }
-            options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-        except ValueError:
-            raise ConfigurationError("this is not a URL of an SFTP server", hint=HINT) from None
-        if parts.scheme != SCHEME or parts.fragment or not parts.hostname or parts.path in ("", "/"):
+        parts = server_urls.read(url, (SCHEME,))
+        if parts is None:
+            raise ConfigurationError("this is not a URL of an SFTP server", hint=HINT)
+        if "host" not in parts.facts or parts.path in ("", "/"):
             raise ConfigurationError("this URL does not name a folder of an SFTP server", hint=HINT)
-        given = {name: unquote(value) if isinstance(value, str) else value for name, value in facts.items() if value}
-        return cls._checked({**given, "path": _path_of(given["path"]), **options})
-
-    @classmethod
-    def _checked(cls, facts: dict[str, Any]) -> Self:
-        try:
-            return cls(**facts)
-        except ValidationError as failure:
-            problem = failure.errors(include_input=False, include_url=False)[0]
-            name = ".".join(str(part) for part in problem["loc"])
-            raise ConfigurationError(
-                f"the option '{name}' of an SFTP URL cannot be used: {problem['msg']}",
-                hint=f"the options are: {', '.join(sorted(cls.model_fields))}",
-            ) from None
+        return server_urls.configured(cls, {**parts.facts, "path": _path_of(parts.path), **parts.options}, "SFTP")
 
     @property
     def login(self) -> str:
