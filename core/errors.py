@@ -192,3 +192,19 @@ class PermissionError(DBackupError):
 
 class AuthenticationError(DBackupError):
     """It is not known who asks."""
+
+
+class SecondFactorNeeded(AuthenticationError):
+    """Name and password are right; a code of the second factor is missing."""
+
+
+class TooManyAttempts(AuthenticationError):
+    """Too many wrong passwords or codes; ``retry_after`` is how many seconds the next attempt has to wait."""
+
+    permanent_by_default = False
+
+    def __init__(
+        self, message: str, *, hint: str = "", permanent: bool | None = None, retry_after: float = 0.0
+    ) -> None:
+        super().__init__(message, hint=hint, permanent=permanent)
+        self.retry_after = retry_after

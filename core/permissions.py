@@ -25,3 +25,19 @@ class Permission(StrEnum):
     VAULT_WRITE = "vault:write"
     VAULT_REVEAL = "vault:reveal"
     SYSTEM_READ = "system:read"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    GROUPS_WRITE = "groups:write"
+    AUDIT_READ = "audit:read"
+    ACCOUNT_OWN = "account:own"
+    TOKENS_OWN = "tokens:own"
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it changes and reveals nothing."""
+        return self.value.endswith(":read")
+
+    @property
+    def is_about_sources(self) -> bool:
+        """Whether a group that is limited to some sources has it for those only."""
+        return self.value.partition(":")[0] in ("sources", "jobs", "backups")

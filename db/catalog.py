@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.errors import BackupNotFound
 from core.manifest import Manifest
 from db.models import BackupRow, LocationRow, Table, VerificationRow
 from db.session import Database
+from db.upserts import insert_into
 
 LATEST = "latest"
-_INSERT: Mapping[str, Callable[[type[Table]], sqlite.Insert | postgresql.Insert]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
 
 
 @dataclass(frozen=True)
@@ -151,7 +147,7 @@ class Catalog:
 
 def _put(session: Session, table: type[Table], values: Mapping[str, object]) -> None:
     """Insert a row or bring it up to date, in one statement: several uploads may record one backup at once."""
-    statement = _INSERT[session.get_bind().dialect.name](table).values(values)
+    statement = insert_into(session, table).values(values)
     key = [column.name for column in table.__table__.primary_key]
     session.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
 

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import db.account_models  # noqa: F401 - its tables belong to the same metadata
 from db.models import Table
 from db.session import VERSION_TABLE
 
