@@ -80,7 +80,9 @@ class S3:
         if length == 0:
             self._require(full)  # a range of nothing cannot be asked for
             return
-        yield from self._bucket.read(full, offset, None if length is None else offset + length)
+        from adapters.storage.s3.download import Download
+
+        yield from Download(self._bucket, full).run(offset, None if length is None else offset + length)
 
     def present(self, key: str) -> bool:
         """Whether an object has this key, or anything lies below it. Raises StorageError or ConnectionError."""

@@ -1,4 +1,4 @@
-"""One bucket through boto3: a client made from the configuration, and the calls that need no upload.
+"""One bucket through boto3: a client made from the configuration, and the calls that move no large object.
 
 A bucket knows full keys only; the prefix is the adapter's. boto3 tries each request again by itself, at most
 :data:`ATTEMPTS` times in all, when the connection breaks or the server asks for patience.
@@ -19,21 +19,17 @@ from botocore.exceptions import ClientError
 from botocore.session import Session as BotocoreSession
 
 from adapters.storage.s3.config import S3Config
-from adapters.storage.s3.errors import Place, is_beyond_the_end, is_missing, kept_by_lock, silence_credentials
-from core.errors import ConnectionError, StorageError
+from adapters.storage.s3.download import AHEAD
+from adapters.storage.s3.errors import Place, is_missing, kept_by_lock, silence_credentials
+from core.errors import StorageError
 from core.ports import StoredObject
-from core.streams import CHUNK_SIZE, Chunk
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 ATTEMPTS = 3  # of each request
-RESUMPTIONS = 5  # of one download, each after a connection that broke midway
 DEFAULT_REGION = "us-east-1"  # what servers of one's own expect when none is configured
 TOKEN = "dbackup-upload"  # noqa: S105  # metadata of every object: by it an upload knows its own again
-
-
-Answer = Mapping[str, Any]
 
 
 class Bucket:
@@ -77,45 +73,6 @@ class Bucket:
             for page in pages:
                 for found in page.get("Contents", ()):
                     yield StoredObject(found["Key"], found["Size"], found["LastModified"].astimezone(UTC))
-
-    def read(self, key: str, position: int, end: int | None) -> Iterator[Chunk]:
-        """The bytes between two positions. A connection that breaks is taken up again where it broke."""
-        version: dict[str, Any] = {}  # filled once known: another object under the same key must not be read on
-        breaks = 0
-        while True:
-            try:
-                for chunk in self._stream(key, position, end, version):
-                    position += len(chunk)
-                    yield chunk
-                return
-            except ConnectionError as failure:
-                breaks += 1
-                if failure.permanent or breaks > RESUMPTIONS:
-                    raise
-
-    def _stream(self, key: str, position: int, end: int | None, version: dict[str, Any]) -> Iterator[Chunk]:
-        """One answer's bytes; ``version`` is the condition for the next one to be of the same object."""
-        wanted = dict(version)
-        if position or end is not None:
-            wanted["Range"] = f"bytes={position}-{'' if end is None else end - 1}"
-        with self.guarded(repr(key)):
-            try:
-                answer = self.client.get_object(Bucket=self.name, Key=key, **wanted)
-            except ClientError as failure:
-                if is_beyond_the_end(failure):
-                    return
-                raise
-        version["IfMatch"] = answer["ETag"]
-        body = answer["Body"]
-        try:
-            while True:
-                with self.guarded(repr(key)):
-                    chunk = body.read(CHUNK_SIZE)
-                if not chunk:
-                    return
-                yield chunk
-        finally:
-            body.close()
 
     def delete(self, key: str) -> None:
         """Remove an object; in a versioned bucket, hide it behind a delete marker."""
@@ -213,7 +170,7 @@ def _client(config: S3Config) -> S3Client:
         connect_timeout=config.connect_timeout,
         read_timeout=config.read_timeout,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        max_pool_connections=config.uploads + 2,
+        max_pool_connections=max(config.uploads, AHEAD) + 2,
         request_checksum_calculation=config.request_checksum_calculation,
         response_checksum_validation="when_required",  # what is read is compared with the manifest
         s3={"addressing_style": "path" if config.path_style else "auto"},

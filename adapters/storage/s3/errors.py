@@ -199,6 +199,12 @@ def is_beyond_the_end(failure: ClientError) -> bool:
     return code == "InvalidRange" or status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 
 
+def is_other_version(failure: ClientError) -> bool:
+    """Whether the answer is that the object is not, or no more, the one that was asked for."""
+    code, _, status = _parts(failure)
+    return code == "PreconditionFailed" or status == HTTPStatus.PRECONDITION_FAILED
+
+
 def _parts(failure: ClientError) -> tuple[str, str, int]:
     """Code, message and HTTP status of an answer, the message in one line."""
     error: dict[str, Any] = dict(failure.response.get("Error", {}))
