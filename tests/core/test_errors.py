@@ -19,8 +19,9 @@ def test_an_error_crosses_a_process_boundary_whole(kind: type[DBackupError]) -> 
 
 
 @pytest.mark.parametrize("kind", EVERY_ERROR)
-def test_only_a_lost_connection_and_a_busy_channel_are_worth_trying_again(kind: type[DBackupError]) -> None:
-    assert kind("it broke").permanent is not issubclass(kind, errors.ConnectionError | errors.RateLimited)
+def test_only_what_passes_by_itself_is_worth_trying_again(kind: type[DBackupError]) -> None:
+    passing = errors.ConnectionError | errors.RateLimited | errors.TooManyAttempts
+    assert kind("it broke").permanent is not issubclass(kind, passing)
 
 
 def test_every_kind_of_damage_is_an_integrity_error() -> None:
