@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from adapters.notification.apprise import Apprise
 from adapters.notification.discord import Discord
 from adapters.notification.email import Email
+from adapters.notification.ping import Ping
 from blocks.sealed import AdapterBlock
 from core.ports import NotificationAdapter
 
@@ -61,6 +62,22 @@ class AppriseChannel(ChannelBlock):
     url: SecretStr
 
 
+class PingChannel(ChannelBlock):
+    """A check of a service that raises the alarm when nobody calls."""
+
+    _block_type_name = "dbackup ping"
+    _block_type_slug = "dbackup-ping"
+    adapter = Ping
+
+    url: SecretStr
+    service: str = "healthchecks"
+    start: str | None = None
+    success: str | None = None
+    fail: str | None = None
+    ca_file: str | None = None
+    timeout: int = 10
+
+
 CHANNELS: dict[str, type[ChannelBlock]] = {
-    block.adapter.channel: block for block in (DiscordChannel, EmailChannel, AppriseChannel)
+    block.adapter.channel: block for block in (DiscordChannel, EmailChannel, AppriseChannel, PingChannel)
 }

@@ -39,7 +39,7 @@ def channel(text: str) -> Address:
         return Address(text)
     raise WrongUsage(
         "this is neither a saved name nor a URL",
-        hint="write a name, or a URL: https://discord.com/api/webhooks/…, smtp://…, apprise+SERVICE://…",
+        hint="write a name, or a URL: https://discord.com/api/webhooks/…, smtp://…, ping+https://…, apprise+SERVICE://…",
     )
 
 

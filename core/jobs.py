@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from core.compression import Compression
 from core.errors import ConfigurationError
-from core.events import ALARMS, CHOICES, Event
+from core.events import CHOICES, Event
 from core.ports import DumpOptions
 from core.retention import Retention
 from core.sealing import is_sealed
@@ -69,11 +69,12 @@ class Address(str):
 class NotifyRule(Written):
     """Which channel hears of what, written ``ops`` or ``ops:failure,overdue``.
 
-    ``channel`` is a saved name. Without events it hears of failures, partial backups and failed integrity checks.
+    ``channel`` is a saved name. Without events (None) it hears of what its kind is for: a dead man's switch of every
+    beginning and end, others of failures, partial backups and failed integrity checks.
     """
 
     channel: str
-    events: tuple[Event, ...] = ALARMS
+    events: tuple[Event, ...] | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -83,13 +84,15 @@ class NotifyRule(Written):
             raise ConfigurationError(
                 "this is not the name of a saved channel", hint="write for example ops, or ops:success,failure"
             )
-        wanted = {name.strip() for name in listed.split(",")} if colon else set(ALARMS)
+        if not colon:
+            return cls(channel)
+        wanted = {name.strip() for name in listed.split(",")}
         if unknown := sorted(wanted.difference(CHOICES)):
             raise ConfigurationError(f"there is no event {unknown[0]!r}", hint=f"choose from {', '.join(CHOICES)}")
         return cls(channel, tuple(event for event in CHOICES if event in wanted))
 
     def __str__(self) -> str:
-        return self.channel if self.events == ALARMS else f"{self.channel}:{','.join(self.events)}"
+        return self.channel if self.events is None else f"{self.channel}:{','.join(self.events)}"
 
 
 def _one_rule_each(rules: tuple[NotifyRule, ...]) -> tuple[NotifyRule, ...]:

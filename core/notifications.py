@@ -69,6 +69,8 @@ class Notification:
 
     def _outcome(self) -> str:
         match self.event:
+            case Event.STARTED:
+                return "has started"
             case Event.SUCCESS | Event.RESTORED:
                 return "succeeded"
             case Event.PARTIAL:
@@ -78,6 +80,8 @@ class Notification:
             case Event.OVERDUE:
                 since = "yet" if self.seconds is None else f"for {duration(self.seconds)}"
                 return f"is overdue: no good one {since}"
+            case Event.RECOVERED:
+                return "is well again"
             case Event.TEST:
                 return "works"
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
+from core.events import Event
 from core.manifest import Contents
 from core.notifications import Notification
 from core.streams import Chunk, Chunks
@@ -272,6 +273,7 @@ class NotificationAdapter(Protocol):
     """A channel that messages go out by."""
 
     channel: ClassVar[str]
+    usual_events: ClassVar[tuple[Event, ...]]  # what it tells when nobody has chosen
 
     def describe(self) -> str:
         """What people call it, without any secret: ``mail to ops@example.org by mail.example.org:587``."""

@@ -1,4 +1,4 @@
-"""Telling people how a run ended, whatever way it ends but being cancelled, which somebody did on purpose.
+"""Telling people that a run begins and how it ended, but for being cancelled, which somebody did on purpose.
 
 Channels are told side by side. One that cannot be told is in the log and in the report, and changes nothing else:
 a backup is as good or bad as it was.
@@ -9,27 +9,48 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Generic
 
+from prefect.futures import PrefectFuture
+
 from core.errors import DBackupError, UnexpectedError
+from core.events import Event
 from core.jobs import NotifyRule
 from core.log import logger
 from core.masking import mask
 from core.notifications import Notification
 from core.reports import Delivery
 from flows.sealed_flow import Report, failure_of
-from tasks.notifications import Story, notify
+from tasks.notifications import Story, notify, wants
 
 log = logger(service="notification")
 
 
+@dataclass(frozen=True)
+class UnderWay:
+    """A message on its way to a channel."""
+
+    channel: str
+    event: Event
+    future: PrefectFuture[None]
+
+
 class Notifier(Generic[Report]):
-    """Tells the channels of some rules, once."""
+    """Tells the channels of some rules that a run has begun, and once how it ended."""
 
     def __init__(self, rules: Sequence[NotifyRule], story: Story[Report]) -> None:
         self._rules = rules
         self._story: Story[Report] = story
+        self._begun: Sequence[UnderWay] = ()
         self._told = False
+
+    def begin(self) -> None:
+        """Tell that the run begins, without waiting until it is told. Raises nothing."""
+        try:
+            self._begun = _sent(self._rules, self._story.of_start)
+        except Exception as error:  # noqa: BLE001 - as below
+            log.error("nobody could be told of the start", reason=mask(str(error)))
 
     def told(self, report: Report) -> Report:
         """Tell of the report; gives it with what became of the messages. Raises nothing."""
@@ -44,39 +65,51 @@ class Notifier(Generic[Report]):
         if not self._rules:
             return ()
         try:
-            return _deliveries(self._rules, tale())
+            earlier: tuple[Delivery, ...] = _outcomes(
+                self._begun
+            )  # before the end is told: a channel hears of both in their order
+            return (*earlier, *_outcomes(_sent(self._rules, tale)))
         except Exception as error:  # noqa: BLE001 - a message that fails must not make a failure of a good backup
             log.error("nobody could be told", reason=mask(str(error)), trace=mask(traceback.format_exc()))
             reason = f"unexpected {type(error).__name__}: {mask(str(error))}"
             return tuple(Delivery(channel=one.channel, delivered=False, reason=reason) for one in self._rules)
 
 
-def _deliveries(rules: Sequence[NotifyRule], notification: Notification) -> tuple[Delivery, ...]:
-    wanted = [rule for rule in rules if notification.event in rule.events]
-    under_way = [(rule, notify.submit(rule, notification)) for rule in wanted]
-    outcomes = [(rule.channel, failure_of(rule.channel, future)) for rule, future in under_way]
-    for channel, failure in outcomes:
+def _sent(rules: Sequence[NotifyRule], tale: Callable[[], Notification]) -> list[UnderWay]:
+    """Send what is told to who wants to hear of it, side by side."""
+    if not rules:
+        return []
+    notification = tale()
+    wanted = [rule for rule in rules if wants(rule, notification.event)]
+    return [UnderWay(rule.channel, notification.event, notify.submit(rule, notification)) for rule in wanted]
+
+
+def _outcomes(under_way: Sequence[UnderWay]) -> tuple[Delivery, ...]:
+    """Wait for messages, and say what became of them."""
+    outcomes = [(one, failure_of(one.channel, one.future)) for one in under_way]
+    for one, failure in outcomes:
         if failure:
-            log.warning("a channel could not be told", channel=channel, reason=failure.reason, hint=failure.hint)
+            log.warning("a channel could not be told", channel=one.channel, reason=failure.reason, hint=failure.hint)
     return tuple(
         Delivery(
-            channel=channel,
-            event=notification.event,
+            channel=one.channel,
+            event=one.event,
             delivered=failure is None,
             reason=failure.reason if failure else "",
             hint=failure.hint if failure else "",
         )
-        for channel, failure in outcomes
+        for one, failure in outcomes
     )
 
 
 @contextmanager
 def notifying(rules: Sequence[NotifyRule], story: Story[Report]) -> Iterator[Notifier[Report]]:
-    """Within this context a run may tell of its report; when it ends with an error instead, that is told.
+    """Tell that a run begins. Within this context it may tell of its report; when an error ends it, that is told.
 
     Who could not be told stands in the notes of the error.
     """
     notifier = Notifier(rules, story)
+    notifier.begin()
     try:
         yield notifier
     except Exception as error:

@@ -49,6 +49,11 @@ def deliver(
 _EVENTS = {RunState.SUCCESS: Event.SUCCESS, RunState.PARTIAL: Event.PARTIAL}
 
 
+def of_start(subject: str, *, job: str = "", source: str = "") -> Notification:
+    """That a run has begun."""
+    return Notification(event=Event.STARTED, subject=subject, job=job, source=source)
+
+
 def of_backup(report: BackupReport, source: str) -> Notification:
     """What a backup made, and where it is. ``source`` is what people call the source."""
     return Notification(
@@ -108,6 +113,11 @@ def of_error(event: Event, subject: str, error: DBackupError, *, job: str = "", 
 def overdue(job: str, seconds: float | None) -> Notification:
     """That there has been no good backup of a job for so many seconds."""
     return Notification(event=Event.OVERDUE, subject=f"The backup of {job}", job=job, seconds=seconds)
+
+
+def recovered(job: str) -> Notification:
+    """That there is a good backup of a job again."""
+    return Notification(event=Event.RECOVERED, subject=f"The backup of {job}", job=job)
 
 
 def trial() -> Notification:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from blocks.addresses import open_channel, open_source
+from blocks.addresses import open_channel, open_source, usual_events
 from core.errors import DBackupError
-from core.events import Event
+from core.events import ALARMS, Event
 from core.jobs import Address, IntegritySpec, JobSpec, NotifyRule, RestoreSpec
 from core.log import logger
 from core.notifications import Notification
@@ -20,13 +20,32 @@ log = logger(service="notification")
 
 @step("notify", "notify {rule.channel}")
 def notify(rule: NotifyRule, notification: Notification) -> None:
-    """Tell one channel. Raises when it could not be told, also after trying again."""
-    notifications.deliver(open_channel(Address(rule.channel)), notification)
+    """Tell one channel. Raises when it could not be told, also after trying again.
+
+    A start is told once: who has missed it hears of the end.
+    """
+    pauses = () if notification.event is Event.STARTED else None
+    notifications.deliver(open_channel(Address(rule.channel)), notification, pauses=pauses)
     log.info("told", channel=rule.channel, event_kind=notification.event.value)
 
 
+def wants(rule: NotifyRule, event: Event) -> bool:
+    """Whether a channel is to be told of an event: by its rule, else by what its kind is for.
+
+    One that cannot be looked up is told of alarms, and so found to be missing.
+    """
+    if rule.events is not None:
+        return event in rule.events
+    try:
+        return event in usual_events(rule.channel)
+    except DBackupError:
+        return event in ALARMS
+
+
 class Story(Protocol[R_contra]):
-    """What a run has to tell: of its report, or of the error that it ended with before it had one."""
+    """What a run has to tell: of its start, and of its report or the error that it ended with before it had one."""
+
+    def of_start(self) -> Notification: ...
 
     def of_report(self, report: R_contra) -> Notification: ...
 
@@ -38,6 +57,10 @@ class BackupStory:
 
     def __init__(self, job: JobSpec) -> None:
         self._job = job
+
+    def of_start(self) -> Notification:
+        source = _source_name(self._job.source)
+        return notifications.of_start(f"Backup of {self._job.name or source}", job=self._job.name, source=source)
 
     def of_report(self, report: BackupReport) -> Notification:
         return notifications.of_backup(report, _source_name(self._job.source))
@@ -54,6 +77,9 @@ class RestoreStory:
     def __init__(self, wish: RestoreSpec) -> None:
         self._wish = wish
 
+    def of_start(self) -> Notification:
+        return notifications.of_start(f"Restore of {self._wish.backup}")
+
     def of_report(self, report: RestoreReport) -> Notification:
         return notifications.of_restore(report)
 
@@ -66,6 +92,9 @@ class IntegrityStory:
 
     def __init__(self, wish: IntegritySpec) -> None:
         self._what = wish.backup or "every backup"
+
+    def of_start(self) -> Notification:
+        return notifications.of_start(f"Integrity check of {self._what}")
 
     def of_report(self, report: IntegrityReport) -> Notification:
         return notifications.of_integrity(report, self._what)

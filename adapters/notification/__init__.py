@@ -3,6 +3,7 @@
 from adapters.notification.apprise import Apprise
 from adapters.notification.discord import Discord
 from adapters.notification.email import Email
+from adapters.notification.ping import Ping
 from adapters.table import index
 
-CHANNELS = index("channel", Discord, Email, Apprise)
+CHANNELS = index("channel", Discord, Email, Apprise, Ping)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_va
 
 from adapters.notification.library_logs import hushed
 from core.errors import ConfigurationError, NotificationError
-from core.events import Event
+from core.events import ALARMS, Event
 from core.masking import MASK
 from core.notifications import Notification
 
@@ -69,6 +69,7 @@ class Apprise:
     channel: ClassVar[str] = "apprise"
     label: ClassVar[str] = "Apprise"
     schemes: ClassVar[tuple[str, ...]] = ("apprise",)
+    usual_events: ClassVar[tuple[Event, ...]] = ALARMS
     config_type: ClassVar[type[AppriseConfig]] = AppriseConfig
 
     def __init__(self, config: AppriseConfig) -> None:

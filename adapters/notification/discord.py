@@ -11,17 +11,17 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from adapters.notification.certificates import mistrusted, reason_of, verifying
+from adapters.notification.certificates import verifying
+from adapters.notification.http import body_of, translated
 from adapters.notification.library_logs import hushed
-from core.errors import ConfigurationError, ConnectionError, NotificationError, RateLimited
-from core.events import Event
+from core.errors import ConfigurationError, NotificationError, RateLimited
+from core.events import ALARMS, Event
 from core.masking import remember
 from core.notifications import Fact, Notification
 
@@ -31,7 +31,6 @@ WEBHOOK = re.compile(r"/api/(?:v\d+/)?webhooks/(?P<id>\d+)/(?P<token>[\w-]+)", r
 HINT = "copy it from Discord: the channel's settings, Integrations, Webhooks, Copy Webhook URL"
 COLOURS = {True: 0x2E7D32, False: 0xC62828}
 AMBER = 0xF9A825
-LONGEST_ANSWER = 64 << 10  # bytes
 DEFAULT_WAIT = 5.0  # seconds, for an answer that asks to wait and does not say how long
 
 
@@ -82,6 +81,7 @@ class Discord:
     channel: ClassVar[str] = "discord"
     label: ClassVar[str] = "Discord"
     schemes: ClassVar[tuple[str, ...]] = ("https",)
+    usual_events: ClassVar[tuple[Event, ...]] = ALARMS
     config_type: ClassVar[type[DiscordConfig]] = DiscordConfig
 
     def __init__(self, config: DiscordConfig) -> None:
@@ -100,33 +100,11 @@ class Discord:
         query = "&".join(filter(None, [self._url.query, "wait=true"]))
         verify = verifying(self._config.ca_file) if self._config.ca_file else True
         client = httpx.Client(verify=verify, timeout=self._config.timeout)
-        with self._translated(), hushed("httpx"), client:
+        with translated("Discord", self._url.hostname, self._config.timeout), hushed("httpx"), client:
             url = self._url._replace(query=query).geturl()
             with client.stream("POST", url, json=payload(notification)) as response:
                 answer = _answer(response)
         self._require_accepted(response, answer)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        host = self._url.hostname
-        try:
-            yield
-        except httpx.TimeoutException:
-            raise ConnectionError(
-                f"Discord at {host} did not answer within {self._config.timeout} seconds",
-                hint="look whether this machine may reach it, or give a longer time with ?timeout=",
-            ) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as failure:
-            if tls := mistrusted(failure):
-                raise ConnectionError(
-                    f"the certificate of {host} is not trusted: {reason_of(tls)}",
-                    hint="if a proxy of your own stands between, name its authority with ?ca_file=/path/to/ca.pem",
-                    permanent=True,
-                ) from None
-            raise ConnectionError(
-                f"Discord at {host} cannot be reached ({type(failure).__name__})",
-                hint="look whether this machine may reach it, by a proxy or directly",
-            ) from None
 
     def _require_accepted(self, response: httpx.Response, answer: Mapping[str, Any]) -> None:
         said = str(answer.get("message", ""))[:200] or response.reason_phrase
@@ -205,13 +183,8 @@ def _cut(text: str, limit: int) -> str:
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
     """What Discord says, if it is JSON and no longer than it ever is."""
-    body = b""
-    for chunk in response.iter_bytes():
-        body += chunk
-        if len(body) > LONGEST_ANSWER:
-            return {}
     try:
-        answer = json.loads(body)
+        answer = json.loads(body_of(response))
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from adapters.notification.certificates import reason_of, verifying
 from core.errors import AdapterError, ConfigurationError, ConnectionError, NotificationError
+from core.events import ALARMS, Event
 from core.notifications import Notification
 
 HINT = "write smtp://user:password@host:587/?from=backup@example.org&to=ops@example.org, with %40 for an @ in a user"
@@ -125,6 +126,7 @@ class Email:
     channel: ClassVar[str] = "email"
     label: ClassVar[str] = "E-mail"
     schemes: ClassVar[tuple[str, ...]] = ("smtp", "smtps")
+    usual_events: ClassVar[tuple[Event, ...]] = ALARMS
     config_type: ClassVar[type[EmailConfig]] = EmailConfig
 
     def __init__(self, config: EmailConfig) -> None:

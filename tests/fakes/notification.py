@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from core.errors import ConnectionError, DBackupError, NotificationError
+from core.events import ALARMS, Event
 from core.notifications import Notification
 
 
@@ -15,6 +16,7 @@ class MemoryChannel:
     """Messages in a list. ``refusing`` and ``unreachable`` make every one fail, ``failures`` the next ones."""
 
     channel: ClassVar[str] = "memory"
+    usual_events: ClassVar[tuple[Event, ...]] = ALARMS
 
     messages: list[str] = field(default_factory=list)
     tries: int = 0

@@ -19,7 +19,7 @@ from flows.restore import restore
 from services.records import executions
 from tests.flows.shop import job, rows
 from tests.servers.certificates import Certificates
-from tests.servers.webhooks import TOKEN, WEBHOOK, Answer, Webhooks, shown
+from tests.servers.webhooks import CHECK, TOKEN, WEBHOOK, Answer, Webhooks, shown
 
 PASSWORD = "Pa55-of-a-source"
 
@@ -183,3 +183,39 @@ def test_a_failed_integrity_check_is_told(
     assert failure.value.report.notifications[0].event is Event.INTEGRITY
     assert "Integrity check of every backup failed" in told(discord)[0]
     assert taken.backup_id in told(discord)[0]
+
+
+@pytest.fixture
+def check(healthchecks: Webhooks, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A saved dead man's switch, whose pings arrive at ``healthchecks``."""
+    name = f"check-{abs(hash(request.node.name)) % 10**8}"
+    saved.add_channel(LOCAL_ADMINISTRATOR, name, f"ping+http://127.0.0.1:{healthchecks.port}/{CHECK}")
+    yield name
+    saved.remove_channel(LOCAL_ADMINISTRATOR, name)
+
+
+def test_a_dead_mans_switch_hears_when_a_backup_begins_and_how_it_ends(
+    check: str, healthchecks: Webhooks, shop: Path, tmp_path: Path
+) -> None:
+    report = backup(job(shop, tmp_path / "b", notify=[check]))
+    assert [(one.event, one.delivered) for one in report.notifications] == [
+        (Event.STARTED, True),
+        (Event.SUCCESS, True),
+    ]
+    with pytest.raises(DBackupError):
+        backup(job(tmp_path / "missing.db", tmp_path / "b", notify=[check]))
+    paths = [called.path for called in healthchecks.taken]
+    assert paths == [f"/{CHECK}/start", f"/{CHECK}", f"/{CHECK}/start", f"/{CHECK}/fail"]
+    assert "missing.db" in healthchecks.taken[-1].text
+
+
+def test_any_channel_can_hear_of_a_start_and_one_that_is_away_delays_nothing(
+    ops: str, discord: Webhooks, shop: Path, tmp_path: Path
+) -> None:
+    discord.next.append(Answer(500))
+    report = backup(job(shop, tmp_path / "b", notify=[f"{ops}:started,success"]))
+    assert [(one.event, one.delivered) for one in report.notifications] == [
+        (Event.STARTED, False),
+        (Event.SUCCESS, True),
+    ]
+    assert discord.requests == 2, "a start that was missed is not told again"

@@ -22,6 +22,7 @@ import pytest
 
 from tests.servers.certificates import Certificates
 
+CHECK = "8a1f0c3e-77b2-4d5e-9a60-c0ffee12ab34"  # of the ping service
 WEBHOOK, TOKEN = "123456789012345678", "t0ken-of-the-Webhook_x"
 LIMITS = {"title": 256, "description": 4096, "name": 256, "value": 1024, "footer": 2048, "total": 6000, "username": 80}
 MOST_FIELDS, MOST_EMBEDS = 25, 10
@@ -32,9 +33,17 @@ class Answer:
     """What a request gets. ``after`` is how many seconds it must be left alone then, with a status of 429."""
 
     status: int
-    body: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] | str = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     after: float = 0.0
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call of a ping URL."""
+
+    path: str
+    text: str
 
 
 @dataclass
@@ -43,6 +52,7 @@ class Webhooks:
 
     port: int = 0
     judge: Callable[[str, Any], Answer] = lambda _path, _message: Answer(200)
+    read: Callable[[str, bytes], Any] = lambda _path, body: json.loads(body)
     taken: list[Any] = field(default_factory=list)
     requests: int = 0
     too_early: int = 0
@@ -63,7 +73,7 @@ class Webhooks:
             self.not_before = time.monotonic() + planned.after
             return planned
         try:
-            message = json.loads(body)
+            message = self.read(path, body)
         except ValueError:
             return Answer(400, {"message": "The request body contains invalid JSON.", "code": 50109})
         verdict = self.judge(path, message)
@@ -83,6 +93,12 @@ def discord_judges(path: str, message: Any) -> Answer:
     if wrong := next(_wrong(message), None):
         return Answer(400, {"message": "Invalid Form Body", "code": 50035, "errors": {"_": wrong}})
     return Answer(200, {"id": "1", **message}) if "wait=true" in query else Answer(204)
+
+
+def healthchecks_judges(path: str, _: Any) -> Answer:
+    """What the service says to a ping: 200 also to a check that it does not know, as the real one does."""
+    check, _, ending = path.partition("?")[0].strip("/").partition("/")
+    return Answer(200, "OK" if check == CHECK and ending in ("", "start", "fail", "log") else "OK (not found)")
 
 
 def _wrong(message: Any) -> Iterator[str]:
@@ -150,12 +166,16 @@ def serving(webhooks: Webhooks, certificates: Certificates | None = None) -> Ite
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer = webhooks.answer(self.path, body)
-            written = b"" if answer.status == 204 else json.dumps(answer.body).encode()
+            said = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
+            written = b"" if answer.status == 204 else said.encode()
             self.send_response(answer.status)
             for name, value in {"Content-Length": str(len(written)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(written)
+
+        def do_GET(self) -> None:
+            self.do_POST()
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
@@ -190,4 +210,11 @@ def discord(certificates: Certificates) -> Iterator[Webhooks]:
 def json_service() -> Iterator[Webhooks]:
     """A server that takes any JSON, in clear."""
     with serving(Webhooks()) as webhooks:
+        yield webhooks
+
+
+@pytest.fixture
+def healthchecks() -> Iterator[Webhooks]:
+    """A ping service with one check, in clear."""
+    with serving(Webhooks(judge=healthchecks_judges, read=lambda path, body: Called(path, body.decode()))) as webhooks:
         yield webhooks
