@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from actions.door import Identity, action
-from blocks.addresses import open_channel
-from core.errors import DBackupError
-from core.events import Event
-from core.jobs import Address, JobSpec
+from core.jobs import JobSpec
 from core.permissions import Permission
-from core.reports import BackupReport, Delivery, HealReport
-from services import freshness, notifications
-from services.freshness import Freshness
+from core.reports import BackupReport, HealReport
 
 if TYPE_CHECKING:
-    from deployments.jobs import Jobs, UnreadableJob
+    from deployments.jobs import Jobs
+    from deployments.overdue import Look
 
 
 @action(Permission.JOBS_WRITE)
@@ -63,33 +58,11 @@ def heal(who: Identity, name: str) -> HealReport:
 
 
 @action(Permission.JOBS_EXECUTE)
-def check_freshness(who: Identity) -> tuple[list[tuple[Freshness, tuple[Delivery, ...]]], tuple[UnreadableJob, ...]]:
-    """How old the last good backup of each job is; the channels of one that is overdue are told, and say so here.
+def check_freshness(who: Identity) -> Look:
+    """How old the last good backup of each job is; who wants to hear of it and does not know yet is told."""
+    from deployments.overdue import look
 
-    Of a job that cannot be read nobody knows: it comes besides, with the reason.
-    """
-    from deployments import jobs
-
-    now, found = datetime.now(UTC), jobs.everything()
-    checked = [(spec, freshness.of_job(spec, now)) for spec in found.readable]
-    told = [(one, tuple(_told(spec, one, now)) if one.overdue else ()) for spec, one in checked]
-    return told, found.unreadable
-
-
-def _told(spec: JobSpec, found: Freshness, now: datetime) -> Iterator[Delivery]:
-    age = found.age(now)
-    message = notifications.overdue(spec.name, age.total_seconds() if age else None)
-    for rule in spec.notify:
-        if Event.OVERDUE not in rule.events:
-            continue
-        try:
-            notifications.deliver(open_channel(Address(rule.channel)), message)
-        except DBackupError as error:
-            yield Delivery(
-                channel=rule.channel, event=Event.OVERDUE, delivered=False, reason=error.message, hint=error.hint
-            )
-        else:
-            yield Delivery(channel=rule.channel, event=Event.OVERDUE, delivered=True)
+    return look(datetime.now(UTC))
 
 
 @action(Permission.JOBS_WRITE)

@@ -135,7 +135,7 @@ def heal(out: Output, name: Name) -> None:
 
 @command(jobs)
 def overdue(out: Output) -> None:
-    """Look for jobs without a good backup for too long, and tell their channels.
+    """Look for jobs without a good backup for too long, and tell their channels: once, then once a day.
 
     Made for cron: the exit code is 1 when there is one, or a job that cannot be read.
     """
@@ -146,14 +146,15 @@ def overdue(out: Output) -> None:
     from cli import render
 
     with out.waiting("looking"):
-        found, unreadable = actions.check_freshness(LOCAL_ADMINISTRATOR)
-    jobs = [{"freshness": one, "notifications": told} for one, told in found]
-    shown = render.freshness([one for one, _ in found], datetime.now(UTC))
-    broken = [render.problem(one.problem, one.hint) for one in unreadable]
-    out.answer({"jobs": jobs, "unreadable": _told(unreadable)}, *([shown] if found or not broken else []), *broken)
-    for delivery in (delivery for _, told in found for delivery in told):
+        look = actions.check_freshness(LOCAL_ADMINISTRATOR)
+    ages = [one.freshness for one in look.checked]
+    jobs = [{"freshness": one.freshness, "notifications": one.told} for one in look.checked]
+    shown = [render.freshness(ages, datetime.now(UTC))] if ages or not look.unreadable else []
+    broken = [render.problem(one.problem, one.hint) for one in look.unreadable]
+    out.answer({"jobs": jobs, "unreadable": _told(look.unreadable)}, *shown, *broken)
+    for delivery in (delivery for one in look.checked for delivery in one.told):
         out.note(render.done(str(delivery)) if delivery.delivered else render.problem(str(delivery), delivery.hint))
-    if unreadable or any(one.overdue for one, _ in found):
+    if look.unreadable or any(one.overdue for one in ages):
         raise typer.Exit(FAILED)
 
 

@@ -17,6 +17,16 @@ from core.reports import Failure
 from core.states import RunState
 from core.words import duration, size
 
+_OUTCOMES = {
+    Event.STARTED: "has started",
+    Event.SUCCESS: "succeeded",
+    Event.RESTORED: "succeeded",
+    Event.PARTIAL: "is partial",
+    Event.FAILURE: "failed",
+    Event.INTEGRITY: "failed",
+    Event.RECOVERED: "is well again",
+    Event.TEST: "works",
+}
 SHOWN_FAILURES = 5  # further ones are counted
 LONGEST_LINE = 1_000  # characters: whoever needs more reads the log of the run
 
@@ -68,22 +78,9 @@ class Notification:
         return _line(f"{self.subject} {self._outcome()}")
 
     def _outcome(self) -> str:
-        match self.event:
-            case Event.STARTED:
-                return "has started"
-            case Event.SUCCESS | Event.RESTORED:
-                return "succeeded"
-            case Event.PARTIAL:
-                return "is partial"
-            case Event.FAILURE | Event.INTEGRITY:
-                return "failed"
-            case Event.OVERDUE:
-                since = "yet" if self.seconds is None else f"for {duration(self.seconds)}"
-                return f"is overdue: no good one {since}"
-            case Event.RECOVERED:
-                return "is well again"
-            case Event.TEST:
-                return "works"
+        if self.event is Event.OVERDUE:
+            return f"is overdue: no good one {'yet' if self.seconds is None else f'for {duration(self.seconds)}'}"
+        return _OUTCOMES[self.event]
 
     @property
     def facts(self) -> tuple[Fact, ...]:

@@ -122,6 +122,16 @@ class OwedRow(Table):
     __table_args__ = (Index("ix_owed_job_slug", "job_slug"),)
 
 
+class AlarmRow(Table):
+    """That a channel was told, and when last, that a job is overdue; gone when it is well again."""
+
+    __tablename__ = "alarms"
+
+    job: Mapped[str] = mapped_column(Text, primary_key=True)
+    channel: Mapped[str] = mapped_column(Text, primary_key=True)
+    told_at: Mapped[datetime] = mapped_column(Moment)
+
+
 class VerificationRow(Table):
     """One check of one copy. It outlives the copy: it is history."""
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -80,15 +81,18 @@ class Jobs:
 
     readable: tuple[JobSpec, ...]
     unreadable: tuple[UnreadableJob, ...]
+    created: Mapping[str, datetime] = field(default_factory=dict)  # when each came to be, by its name
 
 
 def everything() -> Jobs:
     """Every job. One that cannot be read does not keep the others from being known."""
     with _client() as client:
-        found = [_read(one) for one in sorted(_deployments(client), key=lambda one: one.name)]
+        deployments = sorted(_deployments(client), key=lambda one: one.name)
+    found = [_read(one) for one in deployments]
     return Jobs(
         tuple(one for one in found if isinstance(one, JobSpec)),
         tuple(one for one in found if isinstance(one, UnreadableJob)),
+        {one.name: one.created or datetime.now(UTC) for one in deployments},
     )
 
 

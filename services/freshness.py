@@ -14,6 +14,7 @@ from services.backups import saved_job
 from services.records import catalog
 
 PAGE = 50  # backups looked at in one query
+AHEAD = timedelta(hours=1)  # that the clock of another machine may be
 
 
 @dataclass(frozen=True)
@@ -30,22 +31,28 @@ class Freshness:
         return now - self.last_good if self.last_good else None
 
 
-def of_job(spec: JobSpec, now: datetime) -> Freshness:
-    """Look a job up in the catalog. Raises ConfigurationError when the catalog fails: then nothing is known."""
-    last = last_good(spec.name)
+def of_job(spec: JobSpec, created: datetime, now: datetime) -> Freshness:
+    """Look a job up in the catalog. One that never had a good backup is as old as itself: it is late when that is.
+
+    Raises ConfigurationError when the catalog fails: then nothing is known.
+    """
+    last = last_good(spec.name, now)
     limit = spec.overdue_after
-    late = limit is not None and (last is None or now - last > timedelta(hours=limit))
+    late = limit is not None and now - (last or created) > timedelta(hours=limit)
     return Freshness(spec.name, last, limit, late)
 
 
-def last_good(name: str) -> datetime | None:
-    """When the newest complete backup of a job was started, or None. Raises ConfigurationError."""
+def last_good(name: str, now: datetime) -> datetime | None:
+    """When the newest complete backup of a job was started, or None. Raises ConfigurationError.
+
+    One that a clock far ahead has dated into the future says nothing about today.
+    """
     reference = saved_job(name)
     slug = job_slug(reference.name, reference.id)
     offset = 0
     while entries := catalog().backups(job=slug, limit=PAGE, offset=offset):
         for entry in entries:
-            if entry.storages and not entry.manifest.missing:
+            if entry.storages and not entry.manifest.missing and entry.manifest.started_at <= now + AHEAD:
                 return entry.manifest.started_at
         offset += PAGE
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from core.settings import settings
+from db.alarms import Alarms
 from db.catalog import Catalog
 from db.executions import Executions
 from db.inventory import Inventory
@@ -31,6 +32,11 @@ def inventory() -> Inventory:
 def executions() -> Executions:
     """The record of runs."""
     return Executions(database())
+
+
+def alarms() -> Alarms:
+    """Who was told that a job is overdue."""
+    return Alarms(database())
 
 
 def owed_copies() -> OwedCopies:

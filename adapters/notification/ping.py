@@ -150,11 +150,8 @@ class Ping:
         verify = verifying(self._config.ca_file) if self._config.ca_file else True
         client = httpx.Client(verify=verify, timeout=self._config.timeout)
         with translated("the ping service", self._url.hostname, self._config.timeout), hushed("httpx"), client:
-            headers = {"Content-Type": "text/plain; charset=utf-8"}
-            way = (
-                client.stream("GET", url) if body is None else client.stream("POST", url, content=body, headers=headers)
-            )
-            with way as response:
+            headers = {"Content-Type": "text/plain; charset=utf-8"} if body else {}
+            with client.stream("POST" if body else "GET", url, content=body, headers=headers) as response:
                 said = body_of(response).decode(errors="replace").strip()
         _require_accepted(response, said)
 
@@ -171,10 +168,8 @@ def _request(url: SplitResult, suffix: str, parameter: str, notification: Notifi
     parameters = {**dict(parse_qsl(url.query, keep_blank_values=True)), **dict(parse_qsl(query))}
     if parameter:
         parameters[parameter] = _reason(notification)[:LONGEST_TITLE]
-    called = url._replace(
-        path=(url.path.rstrip("/") if path else url.path) + path, query=urlencode(parameters)
-    ).geturl()
-    return called, None if parameter else _text(notification)
+    called = url._replace(path=url.path.rstrip("/") + path if path else url.path, query=urlencode(parameters))
+    return called.geturl(), None if parameter else _text(notification)
 
 
 def _reason(notification: Notification) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,10 @@ from prefect.client.schemas.actions import DeploymentUpdate
 
 from blocks.api import prefect_api
 from cli.exits import FAILED, PARTIAL, USAGE
+from core.errors import NotificationError
 from tests.cli.conftest import Dbackup
 from tests.disks import read_only
-from tests.servers.webhooks import Webhooks
+from tests.servers.webhooks import Answer, Webhooks
 
 
 @pytest.fixture
@@ -80,31 +81,91 @@ def test_pruning_says_why_before_anything_goes(dbackup: Dbackup, job: str, tmp_p
         dbackup.succeeds("job", "delete", "strict")
 
 
-def test_a_job_that_has_stopped_running_is_found_and_its_channel_told(
-    dbackup: Dbackup, job: str, json_service: Webhooks, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def watched(dbackup: Dbackup, job: str, json_service: Webhooks) -> Iterator[str]:
+    """A job that is overdue after 26 hours, and its channel, which writes to ``json_service``."""
     dbackup.succeeds("notification", "add", "job-ops", f"apprise+json://127.0.0.1:{json_service.port}/hook")
     dbackup.succeeds(
         "job", "create", "watched", "--source", "job-shop", "--to", "job-near",
         "--overdue-after", 26, "--notify", "job-ops:overdue",
     )  # fmt: skip
-    try:
-        never = dbackup("job", "overdue")
-        assert never.code == FAILED
-        assert "none yet" in never.out
-        assert "unwatched" in never.out  # the other job has no limit
-        assert [one["title"] for one in json_service.taken] == ["The backup of watched is overdue: no good one yet"]
-        dbackup.succeeds("job", "run", "watched")
+    yield "watched"
+    dbackup.succeeds("job", "delete", "watched")
+    dbackup("job", "overdue")  # forgets who was told of a job that is gone
+    dbackup.succeeds("notification", "remove", "job-ops")
+
+
+class Clock(datetime):
+    """The hours that have passed, as whoever looks for overdue jobs sees it."""
+
+    ahead = timedelta()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Clock:
+        return cls.fromtimestamp(datetime.now(tz).timestamp() + cls.ahead.total_seconds(), tz)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
+    monkeypatch.setattr(Clock, "ahead", timedelta())
+    for module in ("actions.jobs", "deployments.overdue"):
+        monkeypatch.setattr(f"{module}.datetime", Clock)
+    return Clock
+
+
+def titles(service: Webhooks) -> list[str]:
+    return [one["title"] for one in service.taken]
+
+
+def test_a_job_that_has_stopped_running_is_told_once_then_daily_and_once_when_it_is_well(
+    dbackup: Dbackup, watched: str, json_service: Webhooks, clock: type[Clock]
+) -> None:
+    new = dbackup("job", "overdue")
+    assert (new.code, "none yet" in new.out, "unwatched" in new.out) == (0, True, True)  # the other job has no limit
+    clock.ahead = timedelta(hours=27)
+    never = dbackup("job", "overdue")
+    assert (never.code, "job-ops was told" in never.err) == (FAILED, True)
+    again = dbackup("job", "overdue")
+    assert (again.code, "was told" in again.err) == (FAILED, False), "it is known"
+    clock.ahead = timedelta(hours=51)
+    assert dbackup("job", "overdue").code == FAILED
+    assert titles(json_service) == ["The backup of watched is overdue: no good one yet"] * 2
+    clock.ahead = timedelta()
+    dbackup.succeeds("job", "run", watched)
+    for _ in range(2):
         assert dbackup("job", "overdue").code == 0
-        assert len(json_service.taken) == 1
-        monkeypatch.setattr("services.freshness.last_good", lambda _: datetime.now(UTC) - timedelta(hours=27))
-        late = dbackup("job", "overdue")
-        assert late.code == FAILED
-        assert "job-ops was told" in late.err
-        assert len(json_service.taken) == 2
-    finally:
-        dbackup.succeeds("job", "delete", "watched")
-        dbackup.succeeds("notification", "remove", "job-ops")
+    clock.ahead = timedelta(hours=27)
+    dbackup("job", "overdue")
+    assert titles(json_service)[2:] == [
+        "The backup of watched is well again",
+        "The backup of watched is overdue: no good one for 27 h 0 min",
+    ]
+
+
+def test_a_channel_that_could_not_be_told_is_told_by_the_next_look(
+    dbackup: Dbackup, watched: str, json_service: Webhooks, clock: type[Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.notifications.PAUSES", ())
+    clock.ahead = timedelta(hours=27)
+    json_service.next.append(Answer(503))
+    assert "job-ops was not told" in dbackup("job", "overdue").err
+    assert "job-ops was told" in dbackup("job", "overdue").err
+
+
+def test_a_schedule_looks_for_overdue_jobs_as_the_command_does(
+    dbackup: Dbackup, watched: str, json_service: Webhooks, clock: type[Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deployments.overdue import overdue
+
+    monkeypatch.setattr("services.notifications.PAUSES", ())
+    clock.ahead = timedelta(hours=27)
+    json_service.next.append(Answer(503))
+    with pytest.raises(NotificationError, match="job-ops was not told"):
+        overdue()
+    overdue()
+    overdue()
+    assert len(json_service.taken) == 1
+    assert "was told" not in dbackup("job", "overdue").err
 
 
 def test_what_a_job_needs_is_not_removed_under_it(dbackup: Dbackup, job: str) -> None:

@@ -1,0 +1,97 @@
+"""Look for jobs that have had no good backup for too long, and tell who wants to hear of it.
+
+Nobody but this notices a job that has stopped running. A schedule of the system runs :data:`overdue`; the command
+``dbackup job overdue`` looks by the same function, and tells nobody a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from blocks.addresses import open_channel
+from core.errors import DBackupError, NotificationError
+from core.events import Event
+from core.jobs import Address, JobSpec
+from core.log import logger
+from core.reports import Delivery
+from deployments import jobs
+from deployments.jobs import UnreadableJob
+from flows.sealed_flow import sealed_flow
+from services import freshness, notifications
+from services.freshness import Freshness
+from services.overdue import Alarm, due
+from services.records import alarms
+from tasks.notifications import wants
+
+log = logger(service="overdue")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How old a job's last good backup is, and what became of the messages about it."""
+
+    freshness: Freshness
+    told: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at every job. Of a job that cannot be read nobody knows; it comes with the reason."""
+
+    checked: tuple[Checked, ...]
+    unreadable: tuple[UnreadableJob, ...]
+
+
+@sealed_flow("overdue")
+def overdue() -> None:
+    """Look at every job once. Raises NotificationError when somebody could not be told, after all others were."""
+    found = look(datetime.now(UTC))
+    for one in found.checked:
+        if one.freshness.overdue:
+            log.warning("overdue", job=one.freshness.job, last_good=str(one.freshness.last_good))
+    for broken in found.unreadable:
+        log.warning("a job cannot be read, so nobody watches it", job=broken.name, reason=broken.problem)
+    failed = [told for one in found.checked for told in one.told if not told.delivered]
+    if failed:
+        raise NotificationError("; ".join(map(str, failed)), hint=failed[0].hint)
+
+
+def look(now: datetime) -> Look:
+    """How old the last good backup of each job is; who wants to hear of it and does not know yet is told."""
+    found = jobs.everything()
+    alarms().keep_only(found.created.keys())
+    return Look(tuple(_checked(spec, found.created[spec.name], now) for spec in found.readable), found.unreadable)
+
+
+def _checked(spec: JobSpec, created: datetime, now: datetime) -> Checked:
+    found = freshness.of_job(spec, created, now)
+    told, wanted = alarms().of_job(spec.name), [rule.channel for rule in spec.notify if wants(rule, Event.OVERDUE)]
+    for channel in told.keys() - (set(wanted) if spec.overdue_after else set()):
+        alarms().over(spec.name, channel)  # nobody is to hear of it any more
+    return Checked(found, tuple(_told(found, due(found, wanted, told, now), now)))
+
+
+def _told(found: Freshness, messages: Iterator[Alarm], now: datetime) -> Iterator[Delivery]:
+    for alarm in messages:
+        try:
+            _tell(found, alarm, now)
+        except DBackupError as error:
+            yield Delivery(
+                channel=alarm.channel, event=alarm.event, delivered=False, reason=error.message, hint=error.hint
+            )
+        else:
+            yield Delivery(channel=alarm.channel, event=alarm.event, delivered=True)
+
+
+def _tell(found: Freshness, alarm: Alarm, now: datetime) -> None:
+    """Tell a channel, and remember it only then: whoever could not be told is told by the next look."""
+    channel = open_channel(Address(alarm.channel))
+    if alarm.event is Event.RECOVERED:
+        notifications.deliver(channel, notifications.recovered(found.job))
+        alarms().over(found.job, alarm.channel)
+        return
+    age = found.age(now)
+    notifications.deliver(channel, notifications.overdue(found.job, age.total_seconds() if age else None))
+    alarms().told(found.job, alarm.channel, now)
