@@ -45,6 +45,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One backup: its manifest, where it lies, and whether it is pinned there."""
+
+    manifest: Manifest
+    storages: tuple[str, ...]
+    locked: bool
+
+
+@dataclass(frozen=True)
 class Listing:
     """Backups, newest first; ``more`` when a limit has left some out."""
 
@@ -91,13 +100,14 @@ def _may_be_of(job: str, found: StoredBackup | tuple[Folder, DBackupError]) -> b
 
 
 @action(Permission.BACKUPS_READ)
-def show(who: Identity, reference: str, at: Address | None = None) -> tuple[Manifest, tuple[str, ...]]:
-    """The manifest of one backup and where it lies, from a destination or, without one, from the catalog."""
+def show(who: Identity, reference: str, at: Address | None = None) -> Shown:
+    """One backup, as a destination has it or, without one, as the catalog knows it."""
     if at is None:
         entry = catalog().find(reference)
-        return entry.manifest, entry.storages
+        return Shown(entry.manifest, entry.storages, entry.locked)
     storage, name = _opened(at)
-    return stored.resolve(storage, reference).manifest, (name,)
+    found = stored.resolve(storage, reference)
+    return Shown(found.manifest, (name,), is_locked(storage, found.folder))
 
 
 @action(Permission.BACKUPS_READ)

@@ -15,6 +15,7 @@ from core.errors import DBackupError
 from core.jobs import Address
 from core.permissions import Permission
 from core.settings import settings
+from core.words import count
 from services.records import database
 
 
@@ -67,7 +68,7 @@ def _saved(who: Identity) -> Iterator[Finding]:
 
 def _source(who: Identity, one: Saved) -> str:
     server, databases = test_source(who, Address(one.name))
-    return f"{one.description}: {server.engine} {server.version}, {len(databases)} databases, {server.tool}"
+    return f"{one.description}: {server.engine} {server.version}, {count(len(databases), 'database')}, {server.tool}"
 
 
 def _storage(who: Identity, one: Saved) -> str:

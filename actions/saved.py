@@ -31,17 +31,19 @@ class Saved:
 
 
 @action(Permission.SOURCES_WRITE)
-def add_source(who: Identity, name: str, url: str) -> None:
+def add_source(who: Identity, name: str, url: str) -> Saved:
     """Save a source under a name. Raises ConfigurationError for a bad URL or a name that is taken."""
     from blocks.saved import Kind, save
     from blocks.sources import SOURCES
 
     adapter = engine_of(url)
-    save(Kind.SOURCE, name, SOURCES[adapter.engine].of(adapter.config_type.from_url(url)))
+    block = SOURCES[adapter.engine].of(adapter.config_type.from_url(url))
+    save(Kind.SOURCE, name, block)
+    return _described(name, block)
 
 
 @action(Permission.STORAGES_WRITE)
-def add_storage(who: Identity, name: str, url: str) -> None:
+def add_storage(who: Identity, name: str, url: str) -> Saved:
     """Save a storage under a name, after making its place where that is possible.
 
     Raises ConfigurationError for a bad URL or a name that is taken, StorageError when the place cannot be made.
@@ -54,16 +56,19 @@ def add_storage(who: Identity, name: str, url: str) -> None:
     if isinstance(place := block.open(), Markable):
         place.mark()
     save(Kind.STORAGE, name, block)
+    return _described(name, block)
 
 
 @action(Permission.NOTIFICATIONS_WRITE)
-def add_channel(who: Identity, name: str, url: str) -> None:
+def add_channel(who: Identity, name: str, url: str) -> Saved:
     """Save a notification channel under a name. Raises ConfigurationError for a bad URL or a name that is taken."""
     from blocks.channels import CHANNELS
     from blocks.saved import Kind, save
 
     adapter = channel_of(url)
-    save(Kind.NOTIFICATION, name, CHANNELS[adapter.channel].of(adapter.config_type.from_url(url)))
+    block = CHANNELS[adapter.channel].of(adapter.config_type.from_url(url))
+    save(Kind.NOTIFICATION, name, block)
+    return _described(name, block)
 
 
 def _listed(kind: Kind) -> list[Saved]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from actions.backups import Row
+    from actions.backups import Row, Shown
     from core.jobs import Address
     from core.manifest import Manifest
 
@@ -120,25 +120,30 @@ def show(
     from actions.door import LOCAL_ADMINISTRATOR
 
     with out.waiting("looking"):
-        manifest, storages = backups.show(LOCAL_ADMINISTRATOR, backup, addresses.storage(at) if at else None)
-    shown = () if out.as_json else (_about(manifest, storages), "", _files(manifest))
-    out.answer(manifest.model_dump(mode="json") | {"storages": storages}, *shown)
+        found = backups.show(LOCAL_ADMINISTRATOR, backup, addresses.storage(at) if at else None)
+    shown = () if out.as_json else (about(found), "", _files(found.manifest))
+    told = {"storages": found.storages, "locked": found.locked}
+    out.answer(found.manifest.model_dump(mode="json") | told, *shown)
 
 
-def _about(manifest: Manifest, storages: tuple[str, ...]) -> RenderableType:
+def about(shown: Shown) -> RenderableType:
+    """What is known of one backup but its files."""
     from cli import render
 
+    manifest = shown.manifest
     source = manifest.source
-    seconds = (manifest.finished_at - manifest.started_at).total_seconds()
+    seconds = int((manifest.finished_at - manifest.started_at).total_seconds())  # a manifest has no parts of them
+    taken = words.duration(seconds) if seconds else "less than 1 s"
     profile = next((file.encryption.profile for file in manifest.files if file.encryption), None)
     return render.facts(
         [
             ("backup", manifest.backup_id),
             ("job", f"{manifest.job.name} ({manifest.trigger})"),
             ("source", f"{source.name}: {source.engine} {source.server_version}, dumped by {source.tool}"),
-            ("taken", f"{words.moment(manifest.started_at)}, in {words.duration(seconds)}"),
+            ("taken", f"{words.moment(manifest.started_at)}, in {taken}"),
             ("encrypted", f"with profile {profile}" if profile else "no"),
-            ("stored on", ", ".join(storages)),
+            ("stored on", ", ".join(shown.storages)),
+            ("pinned", "yes, so nothing deletes it" if shown.locked else "no"),
             *([("missing", ", ".join(manifest.missing))] if manifest.missing else []),
         ]
     )

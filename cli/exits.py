@@ -82,6 +82,11 @@ def _never_fail(stream: TextIO) -> None:
 
 def _wrong_usage(out: Output, error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
+    if context and error.format_message() == context.get_help():  # nothing was asked for: that is no mistake
+        from cli import render
+
+        out.note(render.plain(context.get_help()))
+        return USAGE
     path = context.command_path if context else "dbackup"
     out.failure(WrongUsage(error.format_message(), hint=f"see: {path} --help"))
     return USAGE

@@ -58,6 +58,11 @@ def note(text: str) -> RenderableType:
     return Text(text, "dim")
 
 
+def plain(text: str) -> RenderableType:
+    """Lines as they are."""
+    return Text(text)
+
+
 def warning(text: str) -> RenderableType:
     """Something that must not be overlooked."""
     return problem(text, "", DOUBTFUL)

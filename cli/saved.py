@@ -43,8 +43,8 @@ def add_source(
 
     address = Password(password_stdin, ask_password).into(addresses.source(url))
     with out.waiting("saving"):
-        saved.add_source(LOCAL_ADMINISTRATOR, name, address)
-    out.answer({"added": name}, render.done(f"source {name} is saved; try it: dbackup source test {name}"))
+        added = saved.add_source(LOCAL_ADMINISTRATOR, name, address)
+    out.answer({"added": name} | _kind(added), render.done(_told("source", added)), _trial("source", name))
 
 
 @command(storages, "add")
@@ -58,8 +58,8 @@ def add_storage(
 
     address = Password(password_stdin, ask_password).into(addresses.storage(url))
     with out.waiting("saving"):
-        saved.add_storage(LOCAL_ADMINISTRATOR, name, address)
-    out.answer({"added": name}, render.done(f"storage {name} is saved; try it: dbackup storage test {name}"))
+        added = saved.add_storage(LOCAL_ADMINISTRATOR, name, address)
+    out.answer({"added": name} | _kind(added), render.done(_told("storage", added)), _trial("storage", name))
 
 
 @command(notifications, "add")
@@ -73,8 +73,23 @@ def add_channel(
 
     address = Password(password_stdin, ask_password).into(addresses.channel(url))
     with out.waiting("saving"):
-        saved.add_channel(LOCAL_ADMINISTRATOR, name, address)
-    out.answer({"added": name}, render.done(f"channel {name} is saved; try it: dbackup notification test {name}"))
+        added = saved.add_channel(LOCAL_ADMINISTRATOR, name, address)
+    out.answer({"added": name} | _kind(added), render.done(_told("channel", added)), _trial("notification", name))
+
+
+def _kind(added: Saved) -> dict[str, str]:
+    return {"kind": added.kind, "address": added.description}
+
+
+def _told(what: str, added: Saved) -> str:
+    """What was understood of a URL, so that a slip shows before the first night."""
+    return f"{what} {added.name} is saved: {added.kind}, {added.description or added.problem}"
+
+
+def _trial(group: str, name: str) -> RenderableType:
+    from cli import render
+
+    return render.note(f"  try it: dbackup {group} test {name}")
 
 
 @command(sources, "list")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Column
@@ -40,10 +40,10 @@ def progress(console: Console) -> Iterator[Bars]:
 
 
 def _lines(console: Console) -> Progress:
-    name = Column(width=min(40, max(16, console.width - _OTHERS)), no_wrap=True, overflow="ellipsis")
+    width = min(40, max(16, console.width - _OTHERS))
     return Progress(
         _Sign(),
-        TextColumn("{task.description}", markup=False, table_column=name),
+        _Name(width),
         _Bar(bar_width=_BAR),
         _Figures(),
         console=console,
@@ -63,6 +63,26 @@ class _Sign(ProgressColumn):
         """The sign of one line."""
         good = task.fields["good"]
         return self._spinner.render(task.get_time()) if good is None else GOOD if good else BAD
+
+
+class _Name(ProgressColumn):
+    """What the step is about, in so many columns."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(Column(width=width, no_wrap=True, overflow="ellipsis"))
+        self._width = width
+
+    def render(self, task: Task) -> Text:
+        """The name of one line."""
+        return Text(shortened(task.description, self._width))
+
+
+def shortened(name: str, width: int) -> str:
+    """A name in at most ``width`` columns, without its middle: steps begin alike and end in where they lead."""
+    if len(name) <= width:
+        return name
+    beginning = width // 3
+    return f"{name[:beginning]}…{name[beginning + 1 - width :]}"
 
 
 class _Bar(BarColumn):

@@ -141,6 +141,13 @@ class JobSpec(BaseModel):
     notify: NotifyRules = ()
     overdue_after: int | None = Field(default=None, ge=1)
 
+    @field_validator("exclude")
+    @classmethod
+    def _not_named_too(cls, exclude: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if exclude and info.data.get("databases"):
+            raise ValueError("databases are both named and excluded by a pattern; do one or the other")
+        return exclude
+
     @field_validator("timezone")
     @classmethod
     def _known(cls, timezone: str) -> str:

@@ -30,6 +30,7 @@ from core.manifest import MAX_SIZE, FileEncryption, JobReference, Manifest, Mani
 from core.ports import AdoptsFiles, DatabaseAdapter, DatabaseInfo, Dump, HashesRemotely, ServerInfo, StorageAdapter
 from core.streams import Chunks, Digest, Meter, Stage, through
 from services import progress
+from services.destinations import Destination
 from services.memory_spool import MemorySpool
 from services.spool import Spool, SpoolReader
 
@@ -202,12 +203,13 @@ def pipeline(compression: Compression, key: ProfileKey | None) -> Sequence[Stage
     return [compress(compression), *sealing]
 
 
-def upload(storage: StorageAdapter, key: str, spool: SpoolReader) -> None:
+def upload(destination: Destination, key: str, spool: SpoolReader) -> None:
     """Bring the spool's bytes to a destination, following the dump. Raises SpoolAborted when the dump failed.
 
     A spool that lies in the storage's own staging folder is published by a link; nothing is copied.
     """
-    with progress.step(f"upload {key.rpartition('/')[2]} → {storage.describe()}") as advance:
+    storage = destination.storage
+    with progress.step(f"upload {key.rpartition('/')[2]} → {destination.name}") as advance:
         if isinstance(storage, AdoptsFiles) and _lies_on(spool, storage) and storage.adopt(key, spool.wait()):
             return
         try:
@@ -235,8 +237,10 @@ class StoredBytes:
         return cls(f"{key} on {storage.describe()}", lambda: storage.get(key))
 
 
-def prove(storage: StorageAdapter, key: str, expected: ManifestFile) -> str:
+def prove(storage: StorageAdapter, key: str, expected: ManifestFile, place: str = "") -> str:
     """Prove that every stored byte is what was written, and say how. Raises ChecksumMismatch.
+
+    ``place`` is what people call the storage.
 
     Where the server can hash the object itself, nothing is downloaded.
     """
@@ -248,14 +252,14 @@ def prove(storage: StorageAdapter, key: str, expected: ManifestFile) -> str:
                 hint="do not rely on this copy; check the server's disk, and restore from another copy",
             )
         return HASHED_BY_SERVER
-    read_back(StoredBytes.at(storage, key), expected)
+    read_back(StoredBytes.at(storage, key), expected, place)
     return READ_BACK
 
 
-def read_back(stored: StoredBytes, expected: ManifestFile) -> None:
+def read_back(stored: StoredBytes, expected: ManifestFile, place: str = "") -> None:
     """Read every byte and compare size and SHA-256 with the manifest. Raises ChecksumMismatch."""
     found = Digest()
-    with progress.step(f"verify {expected.name}", expected.size) as advance:
+    with progress.step(f"verify {expected.name}{place and f' on {place}'}", expected.size) as advance:
         for _ in through(stored.read(), found, Meter(advance)):
             pass
     if (found.size, found.sha256) != (expected.size, expected.sha256):

@@ -65,12 +65,12 @@ def _copy_file(key: str, file: ManifestFile, origin: Destination, target: Destin
                 return
             target.storage.delete(key)
             target.storage.put(key, through(origin.storage.get(key), _Proven(file, origin.name)))
-    read_back(StoredBytes.at(target.storage, key), file)
+    read_back(StoredBytes.at(target.storage, key), file, target.name)
 
 
 def _is_whole(destination: Destination, key: str, file: ManifestFile) -> bool:
     try:
-        read_back(StoredBytes.at(destination.storage, key), file)
+        read_back(StoredBytes.at(destination.storage, key), file, destination.name)
     except ChecksumMismatch:
         return False
     return True

@@ -136,13 +136,14 @@ def dump(plan: Plan, item: Item, spool: Spool | MemorySpool) -> ManifestFile:
 @step("upload", "upload {item.label} → {destination.name}")
 def upload(plan: Plan, item: Item, spool: SpoolReader, destination: Destination) -> None:
     """Bring one item to one destination, beside its dump."""
-    backups.upload(destination.storage, f"{plan.folder}/{item.name}", spool)
+    backups.upload(destination, f"{plan.folder}/{item.name}", spool)
 
 
 @step("verify", "verify {destination.name}")
 def verify(plan: Plan, destination: Destination, files: Sequence[ManifestFile]) -> str:
     """Compare every byte that was stored with what was written, and say in words how."""
-    ways = [backups.prove(destination.storage, f"{plan.folder}/{file.name}", file) for file in files]
+    storage, name = destination.storage, destination.name
+    ways = [backups.prove(storage, f"{plan.folder}/{file.name}", file, name) for file in files]
     return ", ".join(dict.fromkeys(ways))
 
 

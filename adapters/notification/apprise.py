@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 PREFIX = "apprise+"
 LOG, HTTP = "apprise", "urllib3.connectionpool"  # whose log lines hold addresses
 SHORTEST_SECRET = 6  # characters: shorter parts of a URL would blot out ordinary words
-HINT = "write apprise+ before a URL of Apprise, for example apprise+ntfys://topic or apprise+json://host/path"
+NAMELESS = "apprise://"  # Apprise's own API, and what people try first
+HINT = (
+    "write apprise+SERVICE://…, which is apprise+ before a URL of Apprise: for example apprise+ntfys://topic or "
+    "apprise+json://host/path"
+)
 
 
 class AppriseConfig(BaseModel):
@@ -45,7 +49,9 @@ class AppriseConfig(BaseModel):
         """Read ``apprise+SERVICE://…``. Raises ConfigurationError, which never repeats any part of it."""
         prefix, plain = url[: len(PREFIX)].lower(), url[len(PREFIX) :]
         if prefix != PREFIX:
-            raise ConfigurationError("this is not a URL for Apprise", hint=HINT)
+            nameless = url.lower().startswith(NAMELESS)
+            told = "apprise:// does not say which service" if nameless else "this is not a URL for Apprise"
+            raise ConfigurationError(told, hint=HINT)
         try:
             return cls(url=SecretStr(plain))
         except ValidationError:

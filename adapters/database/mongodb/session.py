@@ -48,7 +48,7 @@ def translated(config: MongoDBConfig, kind: type[DBackupError]) -> Iterator[None
     except errors.ConnectionFailure as failure:
         raise ConnectionError(
             f"MongoDB at {config.address} cannot be reached: {_reason(failure)}",
-            hint="check hosts, port, TLS and whether the server runs, then try it with: dbackup source test NAME",
+            hint="check hosts, port, TLS and whether it runs, then try it with: dbackup source test NAME-OR-URL",
         ) from None
     except errors.PyMongoError as failure:
         raise kind(f"MongoDB refused: {_reason(failure)}", hint="look into the server's log for more") from None
@@ -63,7 +63,7 @@ def _refusal(config: MongoDBConfig, failure: errors.OperationFailure, kind: type
     if failure.code in WRONG_PASSWORD:
         return ConnectionError(
             f"{config.address} refused to let {config.user!r} in: {_reason(failure)}",
-            hint="check user, password and authSource, then try them with: dbackup source test NAME",
+            hint="check user, password and authSource, then try them with: dbackup source test NAME-OR-URL",
             permanent=True,
         )
     if failure.code in NOT_ALLOWED:

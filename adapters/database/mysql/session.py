@@ -208,12 +208,12 @@ def _refusal(config: MySQLConfig, database: str | None, failure: Exception) -> A
     if code in REFUSED:
         return ConnectionError(
             f"{config.address} refused to let '{config.login}' in: {reason}",
-            hint="check user and password, then try them with: dbackup source test NAME",
+            hint="check user and password, then try them with: dbackup source test NAME-OR-URL",
             permanent=True,
         )
     return ConnectionError(
         f"the {config.label} server at {config.address} cannot be reached: {reason}",
-        hint="check host, port, TLS and whether the server runs, then try it with: dbackup source test NAME",
+        hint="check host, port, TLS and whether the server runs, then try it with: dbackup source test NAME-OR-URL",
     )
 
 

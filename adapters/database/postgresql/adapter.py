@@ -49,10 +49,12 @@ class PostgreSQL:
     @classmethod
     def tools(cls) -> list[Tool]:
         """The client tools of this machine, for an examination of it."""
-        found = client.installed(LocalHost())
+        found: dict[str, Client] = {}
+        for one in client.installed(LocalHost()):
+            found.setdefault(str(one), one)  # what stands in PATH is often a wrapper of one that was found before
         if not found:
             return [Tool(False, "pg_dump is not installed", "install it: apt-get install postgresql-client")]
-        return [Tool(True, f"{one} in {one.folder}") for one in found]
+        return [Tool(True, f"{one} in {one.folder}") for one in found.values()]
 
     def describe(self) -> str:
         """The server and the database, without user or password."""

@@ -88,7 +88,7 @@ def _refusal(config: PostgreSQLConfig, database: str, failure: psycopg.Error) ->
     if REFUSED.search(reason):
         return ConnectionError(
             f"{config.address} refused to let '{config.login}' in: {reason}",
-            hint="check user and password, then try them with: dbackup source test NAME",
+            hint="check user and password, then try them with: dbackup source test NAME-OR-URL",
             permanent=True,
         )
     if CLOSED.search(reason):
@@ -98,7 +98,7 @@ def _refusal(config: PostgreSQLConfig, database: str, failure: psycopg.Error) ->
         )
     return ConnectionError(
         f"the PostgreSQL server at {config.address} cannot be reached: {reason}",
-        hint="check host, port and whether the server runs, then try it with: dbackup source test NAME",
+        hint="check host, port and whether the server runs, then try it with: dbackup source test NAME-OR-URL",
     )
 
 
