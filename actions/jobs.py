@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deployments.overdue import Look
 
 
-@action(Permission.JOBS_WRITE)
+@action(Permission.JOBS_WRITE, target=lambda spec: spec.name)
 def create(who: Identity, spec: JobSpec) -> None:
     """Save a job. Raises ConfigurationError for a name that is taken, or for what is not saved."""
     from deployments import jobs

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actions.door import Identity, action
+from blocks.encryption_key import encryption_keys
 from blocks.private_files import held_alone
+from core import words
 from core.container import ProfileKey
 from core.permissions import Permission
 from core.settings import settings
 from services import recovery
+from services.accounts import second_factor
+from services.records import database
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,12 @@ def reseal(who: Identity) -> list[str]:
             if block is not None:
                 save(kind, name, block, replace=True)
         done = [f"{kind} {name}" for kind, name, block in found if block is not None]
-        return [*done, *(["Prefect's own key"] if reseal_block_key(settings()) else [])]
+        factors = second_factor.reseal(database(), encryption_keys())
+        return [
+            *done,
+            *([words.count(factors, "second factor")] if factors else []),
+            *(["Prefect's own key"] if reseal_block_key(settings()) else []),
+        ]
 
 
 def _alone() -> AbstractContextManager[None]:

@@ -17,7 +17,7 @@ from services.destinations import Destination
 from services.retention import Rules, Series
 
 
-@action(Permission.BACKUPS_WRITE)
+@action(Permission.BACKUPS_WRITE, target=lambda job, **_: job.name or job.source.shown)
 def prune(who: Identity, job: JobSpec, *, dry_run: bool) -> tuple[Retained, ...]:
     """Decide about every backup of the job on each of its destinations, and delete unless ``dry_run``.
 

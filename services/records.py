@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from core.settings import settings
 from db.alarms import Alarms
+from db.audit import Audit
 from db.catalog import Catalog
 from db.executions import Executions
 from db.inventory import Inventory
@@ -42,3 +43,8 @@ def alarms() -> Alarms:
 def owed_copies() -> OwedCopies:
     """What earlier runs owe to some of their destinations."""
     return OwedCopies(database())
+
+
+def audit() -> Audit:
+    """Who did what."""
+    return Audit(database())

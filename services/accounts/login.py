@@ -91,6 +91,19 @@ class Entrance:
         raise AuthenticationError(reason, hint="try again, or ask an administrator")
 
 
+def require_password(database: Database, name: str, password: SecretStr, client: Client, now: datetime) -> None:
+    """Whoever is logged in proves once more that they know the password: who has only found an open browser does not.
+
+    Raises TooManyAttempts, and AuthenticationError when it is wrong.
+    """
+    lockout.attempt(database, name, client.address, now)
+    with database.session() as session:
+        user = people.user_named(session, name)
+    if not passwords.is_right(user.password_hash if user else None, password):
+        raise AuthenticationError("the password is wrong", hint="try again, or ask an administrator for a new one")
+    lockout.succeeded(database, name, client.address, now)
+
+
 def _rehashed(user: UserRow, password: SecretStr) -> str | None:
     """The hash with today's parameters, which only who has the password can make."""
     outdated = user.password_hash is not None and passwords.is_outdated(user.password_hash)

@@ -16,7 +16,7 @@ from core.rights import Rights
 from db import people
 from db.account_models import TokenRow, UserRow
 from db.session import Database
-from services.accounts import tickets
+from services.accounts import rules, tickets
 from services.accounts.sessions import Visitor
 from services.accounts.users import user_called
 
@@ -118,10 +118,12 @@ def find(session: Session, reference: str, owner: str | None) -> tuple[TokenRow,
     )
 
 
-def revoke(database: Database, reference: str, *, owner: str | None = None) -> Token:
-    """End a token, of one owner or of anybody. Raises ConfigurationError when there is none."""
+def revoke(database: Database, who: Rights, reference: str, *, owner: str | None = None) -> Token:
+    """End a token: one's own, or that of anybody who may do no more. Raises ConfigurationError when there is none."""
     with database.session() as session:
         row, user = find(session, reference, owner)
+        if owner is None:
+            rules.require_above(who, user, session)
         session.execute(delete(TokenRow).where(TokenRow.token_id == row.token_id))
         return _token(row, user.name)
 

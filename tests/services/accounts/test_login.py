@@ -15,7 +15,7 @@ from core.errors import AuthenticationError, ConfigurationError, TooManyAttempts
 from core.rights import EVERYTHING
 from db import people
 from db.audit import Audit, Wanted
-from services.accounts import lockout, passwords, sessions, users
+from services.accounts import lockout, login, passwords, sessions, users
 from services.accounts.sessions import Client, Limits
 from tests.services.accounts.conftest import HOME, PASSWORD, House
 
@@ -214,13 +214,20 @@ def test_who_is_enabled_again_has_to_log_in_again(house: House) -> None:
 
 def test_changing_ones_password_takes_the_old_one_and_ends_all_other_sessions(house: House) -> None:
     here, elsewhere = house.log_in("ada"), house.log_in("ada")
-    user_id = users.get(house.database, "ada").user_id
-    change = users.change_own_password
     with pytest.raises(AuthenticationError):
-        change(house.database, user_id, WRONG, OTHER, session_id=here.session_id)
-    assert is_open(house, elsewhere.token)
-    change(house.database, user_id, PASSWORD, OTHER, session_id=here.session_id)
+        login.require_password(house.database, "ada", WRONG, HOME, house.now)
+    login.require_password(house.database, "ada", PASSWORD, HOME, house.now)
+    user_id = users.get(house.database, "ada").user_id
+    users.change_own_password(house.database, user_id, OTHER, session_id=here.session_id)
     assert (is_open(house, here.token), is_open(house, elsewhere.token)) == (True, False)
+
+
+def test_an_open_browser_is_no_place_to_guess_the_password(house: House) -> None:
+    for _ in range(5):
+        with pytest.raises(AuthenticationError, match="wrong"):
+            login.require_password(house.database, "ada", WRONG, HOME, house.now)
+    with pytest.raises(TooManyAttempts):
+        login.require_password(house.database, "ada", PASSWORD, HOME, house.now)
 
 
 def test_each_login_is_a_session_of_its_own(house: House) -> None:
