@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import backups, doctor, jobs, keys, runs, saved
+from cli import audit, backups, doctor, groups, jobs, keys, runs, saved, tokens, users
 from cli.exits import exit_code, flushed, opened_streams
 from cli.output import Output
 
@@ -17,6 +17,9 @@ GROUPS = {
     "job": jobs.jobs,
     "notification": saved.notifications,
     "key": keys.keys,
+    "user": users.users,
+    "group": groups.groups,
+    "token": tokens.tokens,
     "catalog": backups.catalog,
 }
 
@@ -27,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # what it imports takes longer than everything else that help needs
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for part in (runs.app, backups.app, doctor.app):
+for part in (runs.app, backups.app, audit.app, doctor.app):
     app.add_typer(part)
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)

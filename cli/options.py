@@ -18,4 +18,16 @@ Notify = Annotated[
         show_default=False,
     ),
 ]
+UserName = Annotated[str, typer.Argument(metavar="USER", help="The name of a user.", show_default=False)]
+Group = Annotated[str, typer.Argument(metavar="GROUP", help="The name of a group.", show_default=False)]
+Permissions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--permission",
+        metavar="PERMISSION",
+        help="What it permits, for example jobs:execute or 'backups:*'. Can be repeated.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", show_default=False)]

@@ -17,6 +17,8 @@ import typer
 from cli.output import WrongUsage
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from core.jobs import Address
 
 VARIABLE = "DBACKUP_PASSWORD"
@@ -43,6 +45,19 @@ class Password:
             raise WrongUsage("a password cannot come from standard input and a prompt", hint="choose one of the two")
         _require_place(address)
         return _completed(address, _first_line() if self.stdin else _asked())
+
+
+def new_password(*, stdin: bool) -> SecretStr:
+    """A password that is set, from standard input or asked for twice. Raises WrongUsage when the two differ."""
+    from pydantic import SecretStr
+
+    from core.masking import remember
+
+    password = _first_line() if stdin else _asked()
+    remember(password)
+    if not stdin and _asked("Once more: ") != password:
+        raise WrongUsage("the two passwords differ", hint="type the same one twice")
+    return SecretStr(password)
 
 
 def _lacks_password(address: Address) -> bool:
@@ -85,9 +100,9 @@ def _first_line() -> str:
     return password
 
 
-def _asked() -> str:
+def _asked(prompt: str = "Password: ") -> str:
     if not sys.stdin.isatty():
         raise WrongUsage(
             "there is no terminal to ask for the password on", hint=f"use --password-stdin or the variable {VARIABLE}"
         )
-    return getpass.getpass("Password: ", stream=sys.stderr)
+    return getpass.getpass(prompt, stream=sys.stderr)
