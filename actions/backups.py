@@ -70,8 +70,10 @@ class Listing:
 @action(Permission.BACKUPS_READ)
 def in_catalog(who: Identity, *, job: str | None = None, limit: int | None = None) -> Listing:
     """What the catalog knows of one job (its name or folder) or of all: everything, or the newest ``limit``."""
-    entries = catalog().backups(limit=None if limit is None else limit + 1, job=job)
-    return Listing.of((_row(entry.manifest, entry.size, entry.storages, entry.locked) for entry in entries), limit)
+    whole = limit is None or who.is_limited(Permission.BACKUPS_READ)  # the catalog does not know who may see what
+    entries = catalog().backups(limit=None if whole or limit is None else limit + 1, job=job)
+    rows = (_row(entry.manifest, entry.size, entry.storages, entry.locked) for entry in entries)
+    return Listing.of(_visible(who, rows), limit)
 
 
 @action(Permission.BACKUPS_READ)
@@ -89,7 +91,12 @@ def on_storage(who: Identity, at: Address, *, job: str | None = None, limit: int
         for found in stored.backups(storage)
         if job is None or _may_be_of(job, found)
     )
-    return Listing.of(rows, limit)
+    return Listing.of(_visible(who, rows), limit)
+
+
+def _visible(who: Identity, rows: Iterable[Row]) -> Iterable[Row]:
+    """What one may see. Whose backup it is that cannot be read, nobody knows."""
+    return (row for row in rows if who.reaches(Permission.BACKUPS_READ, row.source))
 
 
 def _may_be_of(job: str, found: StoredBackup | tuple[Folder, DBackupError]) -> bool:
@@ -104,15 +111,18 @@ def show(who: Identity, reference: str, at: Address | None = None) -> Shown:
     """One backup, as a destination has it or, without one, as the catalog knows it."""
     if at is None:
         entry = catalog().find(reference)
+        who.require(Permission.BACKUPS_READ, entry.manifest.source.name)
         return Shown(entry.manifest, entry.storages, entry.locked)
     storage, name = _opened(at)
     found = stored.resolve(storage, reference)
+    who.require(Permission.BACKUPS_READ, found.manifest.source.name)
     return Shown(found.manifest, (name,), is_locked(storage, found.folder))
 
 
 @action(Permission.BACKUPS_READ)
 def locate(who: Identity, reference: str, at: Address) -> tuple[str, str]:
     """The job's folder and the id of what :func:`delete` would remove, finished and readable or not."""
+    who.require_of(Permission.BACKUPS_READ, lambda: stored.source_of(open_storage(at), reference))
     storage, _ = _opened(at)
     folder = stored.find(storage, reference, unfinished=True)
     return folder.slug, folder.backup_id
@@ -124,6 +134,7 @@ def delete(who: Identity, reference: str, at: Address) -> str:
 
     A copy that is still owed to the destination is owed no longer, whether or not a part of it is there.
     """
+    who.require_of(Permission.BACKUPS_WRITE, lambda: stored.source_of(open_storage(at), reference))
     storage, name = _opened(at)
     try:
         folder = stored.find(storage, reference, unfinished=True)
@@ -140,6 +151,7 @@ def delete(who: Identity, reference: str, at: Address) -> str:
 @action(Permission.BACKUPS_WRITE)
 def set_lock(who: Identity, reference: str, at: Address, *, locked: bool) -> tuple[str, bool]:
     """Pin a backup or take the pin away; gives its id and whether anything changed."""
+    who.require_of(Permission.BACKUPS_WRITE, lambda: stored.source_of(open_storage(at), reference))
     storage, name = _opened(at)
     folder = stored.find(storage, reference)
     changed = stored.lock(storage, folder) if locked else stored.unlock(storage, folder)
@@ -156,6 +168,7 @@ def rebuild_catalog(
     Nothing is forgotten when one of them cannot be listed, and what lies elsewhere stays known. A backup that cannot be
     read or may not be genuine is a problem, and what the catalog knew of it stays; the latter can be accepted.
     """
+    who.require_everywhere(Permission.BACKUPS_WRITE)
     places = [Destination(name, storage) for storage, name in map(_opened, destinations)]
     readings = indexing.rebuild(places, cache(keyring), accept_tampered=accept_tampered)
     told = [
@@ -172,6 +185,7 @@ def clean(who: Identity, at: Address, *, dry_run: bool) -> list[Leftover]:
 
     Raises ConfigurationError when the catalog cannot say what it knows there: then nothing is removed.
     """
+    who.require_everywhere(Permission.BACKUPS_WRITE)
     storage, name = _opened(at)
     known = {entry.manifest.backup_id for entry in catalog().on_storage(name)}
     found = list(janitor.leftovers(storage, datetime.now(UTC), spared=known | alive(settings().runs)))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from core.errors import DBackupError, PermissionError
 from core.jobs import Address
@@ -57,10 +57,28 @@ class Identity:
                 hint="ask an administrator for it",
             )
         if not all(self.reaches(permission, source) for source in sources):
-            raise PermissionError(
-                f"{self.name} has the permission {permission.value} for other sources only",
-                hint="ask an administrator for it",
-            )
+            self._refuse_other(permission)
+
+    def is_limited(self, permission: Permission) -> bool:
+        """Whether they have the permission for some sources only."""
+        return permission in self.limits
+
+    def require_everywhere(self, permission: Permission) -> None:
+        """Raises PermissionError unless they have the permission for every source, those that nobody knows included."""
+        self.require(permission)
+        if self.is_limited(permission):
+            self._refuse_other(permission)
+
+    def require_of(self, permission: Permission, source: Callable[[], str]) -> None:
+        """As :meth:`require`, where it takes a look to know the source: only whoever is limited waits for that."""
+        if self.is_limited(permission):
+            self.require(permission, source())
+
+    def _refuse_other(self, permission: Permission) -> NoReturn:
+        raise PermissionError(
+            f"{self.name} has the permission {permission.value} for some sources only, and not for this",
+            hint="ask an administrator for it",
+        )
 
 
 LOCAL_ADMINISTRATOR = Identity("local administrator", frozenset(Permission), administrator=True, origin="command line")

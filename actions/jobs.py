@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,41 +21,42 @@ def create(who: Identity, spec: JobSpec) -> None:
     """Save a job. Raises ConfigurationError for a name that is taken, or for what is not saved."""
     from deployments import jobs
 
+    who.require(Permission.JOBS_WRITE, spec.source)
     jobs.create(spec)
 
 
 @action(Permission.JOBS_READ)
 def everything(who: Identity) -> Jobs:
-    """Every job, by name; also those that cannot be read, with the reason."""
+    """Every job that one may see, by name; also those that cannot be read, with the reason."""
     from deployments import jobs
 
-    return jobs.everything()
+    found = jobs.everything()
+    if not who.is_limited(Permission.JOBS_READ):
+        return found
+    mine = (spec for spec in found.readable if who.reaches(Permission.JOBS_READ, spec.source))
+    return replace(found, readable=tuple(mine), unreadable=())
 
 
 @action(Permission.JOBS_READ)
 def get(who: Identity, name: str) -> JobSpec:
     """One job. Raises ConfigurationError when there is none of this name."""
-    from deployments import jobs
-
-    return jobs.get(name)
+    return _allowed(who, Permission.JOBS_READ, name)
 
 
 @action(Permission.JOBS_EXECUTE)
 def run(who: Identity, name: str) -> BackupReport:
     """Run a job now, in this process. Raises RunFailed with the report unless it is a success."""
-    from deployments import jobs
     from flows.backup import backup
 
-    return backup(jobs.get(name), trigger="manual")
+    return backup(_allowed(who, Permission.JOBS_EXECUTE, name), trigger="manual")
 
 
 @action(Permission.JOBS_EXECUTE)
 def heal(who: Identity, name: str) -> HealReport:
     """Bring to a job's destinations what earlier runs owe them. Raises RunFailed when some of it stays owed."""
-    from deployments import jobs
     from flows.heal import heal as flow
 
-    return flow(jobs.get(name))
+    return flow(_allowed(who, Permission.JOBS_EXECUTE, name))
 
 
 @action(Permission.JOBS_EXECUTE)
@@ -62,6 +64,7 @@ def check_freshness(who: Identity) -> Look:
     """How old the last good backup of each job is; who wants to hear of it and does not know yet is told."""
     from deployments.overdue import look
 
+    who.require_everywhere(Permission.JOBS_EXECUTE)
     return look(datetime.now(UTC))
 
 
@@ -70,4 +73,15 @@ def delete(who: Identity, name: str) -> None:
     """Forget a job. Its backups stay."""
     from deployments import jobs
 
+    if who.is_limited(Permission.JOBS_WRITE):  # nobody else has to be able to read it
+        _allowed(who, Permission.JOBS_WRITE, name)
     jobs.delete(name)
+
+
+def _allowed(who: Identity, permission: Permission, name: str) -> JobSpec:
+    """A job, for whoever may do this to its source."""
+    from deployments import jobs
+
+    spec = jobs.get(name)
+    who.require(permission, spec.source)
+    return spec

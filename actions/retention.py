@@ -24,6 +24,7 @@ def prune(who: Identity, job: JobSpec, *, dry_run: bool) -> tuple[Retained, ...]
     The source is not connected to. A destination that cannot be opened or listed comes with its failure. Raises
     ConfigurationError when the source is not known.
     """
+    who.require(Permission.BACKUPS_WRITE, job.source)
     source = open_source(job.source)
     series = Series(job_reference(job, source), source.engine, source_name(job, source))
     return tuple(_pruned(job, address, series, dry_run=dry_run) for address in job.destinations)

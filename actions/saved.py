@@ -36,6 +36,7 @@ def add_source(who: Identity, name: str, url: str) -> Saved:
     from blocks.saved import Kind, save
     from blocks.sources import SOURCES
 
+    who.require(Permission.SOURCES_WRITE, name)
     adapter = engine_of(url)
     block = SOURCES[adapter.engine].of(adapter.config_type.from_url(url))
     save(Kind.SOURCE, name, block)
@@ -91,10 +92,10 @@ def _described(name: str, block: SourceBlock | StorageBlock | ChannelBlock) -> S
 
 @action(Permission.SOURCES_READ)
 def sources(who: Identity) -> list[Saved]:
-    """Every saved source."""
+    """Every saved source that one may see."""
     from blocks.saved import Kind
 
-    return _listed(Kind.SOURCE)
+    return [one for one in _listed(Kind.SOURCE) if who.reaches(Permission.SOURCES_READ, one.name)]
 
 
 @action(Permission.STORAGES_READ)
@@ -116,6 +117,7 @@ def channels(who: Identity) -> list[Saved]:
 @action(Permission.SOURCES_READ)
 def test_source(who: Identity, source: Address) -> tuple[ServerInfo, list[DatabaseInfo]]:
     """Connect to a source; gives what answered and its databases."""
+    who.require(Permission.SOURCES_READ, source)
     adapter = open_source(source)
     return adapter.probe(), list(adapter.databases())
 
@@ -141,6 +143,7 @@ def remove_source(who: Identity, name: str) -> None:
     """Forget a source. Its backups stay. Raises ConfigurationError while a job needs it."""
     from blocks.saved import Kind
 
+    who.require(Permission.SOURCES_WRITE, name)
     _remove(Kind.SOURCE, name)
 
 

@@ -59,20 +59,16 @@ def _moment(text: str) -> datetime:
 def _listed(found: list[Entry]) -> RenderableType:
     from cli import render
 
-    rows = [(words.moment(one.moment), _whence(one), one.action, _what(one), _result(one)) for one in found]
-    headings = ("When", "Who", "Action", "What", "Result")
-    return render.table(headings, rows) if rows else render.note("nothing of that has happened")
+    rows = [(words.moment(one.moment), _whence(one), f"{one.action} {one.target}", _result(one)) for one in found]
+    headings = ("When", "Who", "What", "Result")
+    return render.table(headings, rows, whole=("When",)) if rows else render.note("nothing of that has happened")
 
 
 def _whence(entry: Entry) -> str:
     return f"{entry.who} ({entry.origin})" if entry.origin not in ("", "command line") else entry.who
 
 
-def _what(entry: Entry) -> str:
-    return f"{entry.target}: {entry.reason}".strip(": ") if entry.reason else entry.target
-
-
 def _result(entry: Entry) -> Text:
     from rich.text import Text
 
-    return Text(entry.result, "" if entry.result == "done" else "red")
+    return Text(f"{entry.result}: {entry.reason}".removesuffix(": "), "" if entry.result == "done" else "red")

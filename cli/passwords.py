@@ -51,10 +51,7 @@ def new_password(*, stdin: bool) -> SecretStr:
     """A password that is set, from standard input or asked for twice. Raises WrongUsage when the two differ."""
     from pydantic import SecretStr
 
-    from core.masking import remember
-
     password = _first_line() if stdin else _asked()
-    remember(password)
     if not stdin and _asked("Once more: ") != password:
         raise WrongUsage("the two passwords differ", hint="type the same one twice")
     return SecretStr(password)

@@ -140,6 +140,11 @@ def resolve(storage: StorageAdapter, reference: str) -> StoredBackup:
     return read(storage, find(storage, reference))
 
 
+def source_of(storage: StorageAdapter, reference: str) -> str:
+    """The source that a backup was taken of, as :func:`resolve` finds it."""
+    return resolve(storage, reference).manifest.source.name
+
+
 def require_genuine(backup: StoredBackup, keys: Keyring) -> None:
     """Check who wrote the manifest. Raises TamperedManifest, or WrongKey when its key is not at hand."""
     authenticate(backup.written, keys)
