@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.events.clients import PrefectEventsClient
+from prefect.events.worker import EventsWorker
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
+from prefect.settings.legacy import Setting
 from pydantic import SecretStr
 
 from blocks.embedded import Api, embedded, in_use
 from core.errors import ConnectionError
 from core.settings import settings
 
+# The embedded server is on this machine: when it cannot be reached it is dead, and nobody starts it again meanwhile.
+# Prefect would go on asking it for minutes, and then, for each event that is left, for seconds.
+RETRIES = 1  # of a request, after two seconds: for a server that is busy
+RECONNECTIONS = 2  # of the stream of events: more would wait between two attempts
 _current: ContextVar[Api | None] = ContextVar("prefect_api", default=None)
 
 
@@ -26,8 +39,13 @@ def prefect_api() -> Iterator[Api]:
     else:
         with in_use(settings()):
             api = embedded(settings())
-            with temporary_settings({PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth}):
+            EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=RECONNECTIONS)
+            with temporary_settings(_embedded_settings(api)):
                 yield from _within(api)
+
+
+def _embedded_settings(api: Api) -> dict[Setting, Any]:
+    return {PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth, PREFECT_CLIENT_MAX_RETRIES: RETRIES}
 
 
 def _within(api: Api) -> Iterator[Api]:

@@ -99,6 +99,7 @@ def listen(out: Output, *, verbose: bool = False, debug: bool = False) -> None:
 
 def _quieten_libraries() -> None:
     warnings.simplefilter("ignore")
+    logging.raiseExceptions = False  # what a library could not log is no news to who runs a command
     logging.getLogger().addHandler(logging.NullHandler())
     for variable in _PREFECT_TERMINALS:
         os.environ.setdefault(variable, "CRITICAL")

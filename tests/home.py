@@ -61,6 +61,7 @@ def _end_server(folder: Path) -> None:
     address = folder / "prefect" / "server.json"
     if not address.exists():
         return
+    _tell_prefect_the_rest()
     process = json.loads(address.read_text())["pid"]
     os.kill(process, signal.SIGTERM)
     deadline = time.monotonic() + 20
@@ -70,6 +71,15 @@ def _end_server(folder: Path) -> None:
             pytest.fail("the embedded server did not end when it was asked to")
         time.sleep(0.05)
     assert not address.exists()
+
+
+def _tell_prefect_the_rest() -> None:
+    """Let this process's workers send what they still hold: once the server has ended, they could only complain."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=20)
 
 
 def _alive(process: int) -> bool:
