@@ -62,13 +62,15 @@ class _Part(BaseModel):
 class Contents(_Part):
     """What a restore must bring back: the number of tables, and rows by table name.
 
-    ``estimated`` are the tables whose count is an estimate, ``roles`` what must exist before a restore, ``notes``
-    what a person should know, for example "not point in time".
+    ``estimated`` are the tables whose count is an estimate, ``objects`` how many there are of other kinds (views,
+    triggers), ``roles`` what must exist before a restore, ``notes`` what a person should know, for example "not point
+    in time".
     """
 
     tables: Annotated[int, Field(ge=0)]
     rows: dict[str, Annotated[int, Field(ge=0)]]
     estimated: tuple[str, ...] = ()
+    objects: dict[str, Annotated[int, Field(ge=0)]] = {}
     roles: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

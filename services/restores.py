@@ -143,3 +143,6 @@ def _differences(expected: Contents, found: Contents) -> Iterator[str]:
             yield f"{table} is missing"
         elif table not in expected.estimated and found.rows[table] != rows:
             yield f"{table} has {found.rows[table]:,} rows instead of {rows:,}"
+    for kind, number in expected.objects.items():
+        if (there := found.objects.get(kind, 0)) != number:
+            yield f"{there:,} {kind} instead of {number:,}"

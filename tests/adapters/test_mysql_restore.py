@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +13,10 @@ from pymysql.constants import CR
 
 from adapters.database.mysql import MySQL, grants, session, swap
 from adapters.database.mysql.session import Connection
-from core.errors import DBackupError, DumpError, RestoreError, TargetExists
-from core.manifest import Contents
+from core.errors import ComparisonFailed, DBackupError, DumpError, RestoreError, TargetExists
+from core.manifest import Contents, ManifestFile
 from core.ports import DumpOptions, RestoreTarget
+from services.restores import Piece, compare_and_publish
 from tests.adapters.database_contract import put_back, taken
 from tests.adapters.test_mysql import Databases, opened
 from tests.adapters.test_postgresql import tool
@@ -97,11 +99,41 @@ def test_everything_comes_back(rich: Server) -> None:
     assert contents.rows == {
         "children": 2, "loose": 1, "mixed": 2, "parents": 3, "parts": 3, "ticks": 0,
     }  # fmt: skip
+    assert contents.objects == {"views": 2, "triggers": 1, "routines": 2, "events": 1}
     found = put_back(opened(rich), chunks, RestoreTarget("copy", expected=contents))
-    assert found.rows == contents.rows
+    assert (found.rows, found.objects) == (contents.rows, contents.objects)
     assert code(rich, "copy") == code(rich, "rich")
     assert answers(rich, "copy") == answers(rich, "rich")
     assert rich.names() == {"rich", "copy"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("triggers", rb"/\*!50003 CREATE\*/ .*?\*/;;"),
+        ("routines", rb"CREATE DEFINER=\S+ PROCEDURE .*?END\s+;;"),
+        ("events", rb"/\*!50106 CREATE\*/ .*?\*/ ;;"),
+        ("views", rb"/\*!50001 CREATE ALGORITHM=UNDEFINED \*/\n[^;]*VIEW `above` .*?\*/;"),
+    ],
+)
+def test_code_that_a_restore_has_lost_is_found_before_anything_is_put_in_place(
+    rich: Server, kind: str, code: bytes
+) -> None:
+    chunks, contents = dumped(rich)
+    text, cut = re.subn(code, b"SELECT 1 ;;" if kind != "views" else b"", b"".join(chunks), count=1, flags=re.DOTALL)
+    assert cut == 1
+    with opened(rich).restore(RestoreTarget("copy", expected=contents)) as restoration:
+        restoration.load([text])
+        file = ManifestFile.model_construct(database="rich", contents=contents)
+        with pytest.raises(ComparisonFailed, match=rf"\d {kind} instead of \d"):
+            compare_and_publish(restoration, Piece("rich.sql", file, RestoreTarget("copy")))
+    assert rich.names() == {"rich"}
+
+
+def test_code_of_what_is_left_out_is_not_expected_back(rich: Server) -> None:
+    chunks, contents = taken(opened(rich), "rich", DumpOptions(exclude_tables=("children", "above")))
+    assert contents.objects == {"views": 1, "triggers": 0, "routines": 2, "events": 1}
+    assert put_back(opened(rich), chunks, RestoreTarget("copy", expected=contents)).objects == contents.objects
 
 
 def test_everything_replaces_everything(rich: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.database.mysql.code import Code
 from adapters.database.mysql.parts import Parts
 from adapters.database.mysql.script import HEADER, Inspection, Loading
 from core.errors import DumpError
@@ -18,6 +19,15 @@ DUMP = (
     b"INSERT INTO `t` (`a``b`) VALUES\n(3,'INSERT INTO `u` VALUES');\n" + CODE +
     b"CREATE TABLE `o``d` (\n);\nCREATE TABLE `u` (\n);\nINSERT INTO `o``d` VALUES\n(1);\n" + EVENTS + ROUTINES + END
 )  # fmt: skip
+CODED = (
+    b"/*!50001 CREATE VIEW `v` AS SELECT\n 1 AS `a` */;\nDELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`a`@`b`*/ "
+    b"/*!50003 trigger g BEFORE INSERT ON t FOR EACH ROW BEGIN\nCREATE PROCEDURE no;\n/*!50001 VIEW `no`;\nEND */;;\n"
+    b"DELIMITER ;\n-- Dumping events for database 's'\nDELIMITER ;;\n/*!50003 SET x = 1 */ ;;\n/*!50106 CREATE*/ "
+    b"/*!50117 DEFINER=`o``d`@`%`*/ /*!50106 EVENT `e` DO SELECT 1\n*/ ;;\nDELIMITER ;\n"
+    b"-- Dumping routines for database 's'\nDELIMITER ;;\nCREATE DEFINER=`role` AGGREGATE FUNCTION `f`()\n;;\n"
+    b"DELIMITER ;\nDELIMITER //\nCREATE PROCEDURE `p`()\nSELECT ';;'\n//\nDELIMITER ;\nCREATE FUNCTION no;\n"
+    b"/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`a`@`b` */\n/*!50001 VIEW `v` AS 1 */;\n"
+)
 SIZES = [1, 2, 3, 5, 17, 64, 10_000]
 
 
@@ -31,6 +41,21 @@ def test_rows_are_counted_however_the_dump_is_cut(size: int) -> None:
     passed = b"".join(bytes(chunk) for chunk in inspection(cut(DUMP, size)))
     assert inspection.rows() == {"o`d": 1, "t": 3, "u": 0}
     assert passed == HEADER % (b"utf8mb4", b"utf8mb4_bin") + DUMP.partition(b"\n")[2]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_code_is_counted_however_the_dump_is_cut(size: int) -> None:
+    inspection = Inspection(HEADER % (b"utf8mb4", b"utf8mb4_bin"))
+    list(inspection(cut(BEGIN + CODED + END, size)))
+    assert inspection.code() == {"views": 1, "triggers": 1, "routines": 2, "events": 1}
+
+
+def test_the_events_that_wait_are_counted_with_and_without_their_definers() -> None:
+    for owner in (True, False):
+        loading, code = Loading(owner=owner), Code()
+        list(loading([BEGIN + CODED + END]))
+        code.read(loading.events)
+        assert code.counts == {"views": 0, "triggers": 0, "routines": 0, "events": 1}
 
 
 @pytest.mark.parametrize("size", SIZES)

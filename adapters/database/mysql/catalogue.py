@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from adapters.database.mysql.session import Connection, quoted
@@ -21,6 +22,12 @@ SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s
 UNION SELECT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
 UNION SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
 UNION SELECT DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s
+"""
+CODE = """
+SELECT 'views', TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s
+UNION ALL SELECT 'triggers', EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
+UNION ALL SELECT 'routines', NULL FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
+UNION ALL SELECT 'events', NULL FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s
 """
 DEFAULTS = """
 SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s
@@ -85,6 +92,12 @@ def defaults(connection: Connection, database: str) -> tuple[str, str]:
 def definers(connection: Connection, database: str) -> tuple[str, ...]:
     """Who defined its views, triggers, routines and events: ``user@host``."""
     return tuple(sorted(str(name) for (name,) in connection.rows(DEFINERS, *[database] * 4) if name))
+
+
+def code(connection: Connection, database: str, left_out: Container[str] = ()) -> dict[str, int]:
+    """How many views, triggers, routines and events there are, but for those of what is left out."""
+    found = Counter(kind for kind, of in connection.rows(CODE, *[database] * 4) if of not in left_out)
+    return {kind: found[kind] for kind in ("views", "triggers", "routines", "events")}
 
 
 def left_out(found: Iterable[Relation], options: DumpOptions) -> list[str]:

@@ -62,9 +62,17 @@ class MySQLDump:
         return self._inspection(self._stream)
 
     def contents(self) -> Contents:
-        """Tables and rows, counted in the dump itself; who must exist for its code; what a person should know."""
-        rows = self._inspection.rows()
-        return Contents(tables=len(rows), rows=rows, roles=self._definers, notes=self._notes)
+        """Tables, rows and code, counted in the dump itself; who must exist for it; what a person should know.
+
+        A kind of code of which the server had another number than the dump is noted, and not compared when it is
+        restored: somebody has changed it meanwhile.
+        """
+        rows, code = self._inspection.rows(), self._inspection.code()
+        known = {kind: number for kind, number in code.items() if number == self._code[kind]}
+        changed = [f"{number} of {self._code[kind]} {kind} are in the dump, so a restore does not compare their number"
+                   for kind, number in code.items() if kind not in known]  # fmt: skip
+        notes = (*self._notes, *changed)
+        return Contents(tables=len(rows), rows=rows, objects=known, roles=self._definers, notes=notes)
 
     def _examine(self, connection: Connection) -> list[str]:
         """Look at the database before it is dumped, and give what is to be left out."""
@@ -76,6 +84,7 @@ class MySQLDump:
         triggers.require_plain(connection, self._database)
         zoned = catalogue.computed_in_utc(connection, kept, self._database)
         self._notes = (*([catalogue.PARTIAL] if left_out else []), *sight, *catalogue.notes(kept), *zoned)
+        self._code = catalogue.code(connection, self._database, left_out)
         self._definers = catalogue.definers(connection, self._database)
         names = (name.encode() for name in catalogue.defaults(connection, self._database))
         self._inspection = Inspection(HEADER % tuple(names), defaults=not connection.is_mariadb)

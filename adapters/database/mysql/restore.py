@@ -10,6 +10,7 @@ import pymysql
 
 from adapters.database.mysql import catalogue, client, swap
 from adapters.database.mysql.client import Client
+from adapters.database.mysql.code import Code
 from adapters.database.mysql.config import MySQLConfig
 from adapters.database.mysql.dump import options_file
 from adapters.database.mysql.script import Loading, defaults, is_dump
@@ -66,9 +67,13 @@ class MySQLRestoration:
             raise RestoreError(NOT_COMPLETE, hint="verify the backup, and restore another one")
 
     def contents(self, expected: Contents | None) -> Contents:
-        """Count what was loaded, exactly but for tables that ``expected`` has only estimated."""
+        """Count what was loaded, exactly but for tables that ``expected`` has only estimated; events in the dump."""
+        waiting = Code()
+        waiting.read(self._loading.events)
         with connect(self._config) as connection, translated(RestoreError):
-            return catalogue.counted(connection, self._name, expected)
+            found = catalogue.counted(connection, self._name, expected)
+            code = catalogue.code(connection, self._name) | {"events": waiting.counts["events"]}
+        return found.model_copy(update={"objects": code})
 
     def publish(self) -> str:
         """Move the tables to the target and write its code anew; see :mod:`adapters.database.mysql.swap`."""

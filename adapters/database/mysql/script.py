@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from adapters.database.mysql.code import Code
 from adapters.database.mysql.generated import GeneratedColumns
 from adapters.database.mysql.parts import Parts
 from adapters.database.mysql.triggers import unqualified
@@ -38,6 +39,7 @@ class Inspection:
         self._header, self._defaults = header, defaults
         self._parts = Parts()
         self._rows: dict[str, int] = {}
+        self._code = Code()
         self._last = b""
 
     def __call__(self, chunks: Chunks) -> Iterator[Chunk]:
@@ -54,6 +56,10 @@ class Inspection:
         """How many rows the dump has given for each of its tables so far."""
         return {table: self._rows.get(table, 0) for table in sorted(self._parts.tables)}
 
+    def code(self) -> dict[str, int]:
+        """How many views, triggers, routines and events the dump has given so far."""
+        return self._code.counts
+
     def _counted(self, chunks: Chunks) -> Iterator[bytes]:
         parts = self._parts.of(chunks)
         for part in GeneratedColumns(self._parts.tables)(parts) if self._defaults else parts:
@@ -65,6 +71,8 @@ class Inspection:
             if part.table is not None:
                 cut_here = self._last[-1:] == b"\n" and part.data[:1] == b"("
                 self._rows[part.table] = self._rows.get(part.table, 0) + part.data.count(b"\n(") + cut_here
+            else:
+                self._code.read(part.data)
             self._last = (self._last + part.data[-LAST:])[-LAST:]
             yield part.data if part.table is not None else unqualified(part.data)
 
