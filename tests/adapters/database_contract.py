@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import replace
+from threading import Event, Thread
 
 import pytest
 
@@ -46,9 +47,22 @@ class Subject(ABC):
     def names(self) -> set[str]:
         """Every database (or file) there is, leftovers included."""
 
-    @abstractmethod
-    def writing(self, database: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def writing(self, database: str) -> Iterator[None]:
         """Rows are added to and removed from ``things`` all the while; at least one before this is entered."""
+        stop, begun = Event(), Event()
+        writer = Thread(target=self._write, args=(database, stop, begun))
+        writer.start()
+        begun.wait()
+        try:
+            yield
+        finally:
+            stop.set()
+            writer.join()
+
+    def _write(self, database: str, stop: Event, begun: Event) -> None:
+        """Write until ``stop`` is set, and set ``begun`` once there is something."""
+        raise NotImplementedError
 
 
 def drawn(dump: Dump) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,29 +15,14 @@ from adapters.host import LocalHost, local
 from core.errors import AdapterError, DumpError, RestoreError, ToolMissing
 from core.ports import Command
 from core.streams import CHUNK_SIZE
+from tests.adapters.programs import gone
+from tests.waiting import until
 
 HOST = LocalHost()
 
 
 def shell(script: str, **env: str) -> Command:
     return Command(("/bin/sh", "-c", script), env)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something has come about; a minute is for machines under load, not a promise."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited in vain until {what}")
-        time.sleep(0.01)
-
-
-def gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie that nobody reaped counts as ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def written(path: Path) -> Callable[[], bool]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from threading import Event, Thread
+from collections.abc import Sequence
+from threading import Event
 
 import pytest
 
@@ -32,18 +31,6 @@ class Memory(Subject):
 
     def names(self) -> set[str]:
         return set(self.server.databases)
-
-    @contextmanager
-    def writing(self, database: str) -> Iterator[None]:
-        stop, begun = Event(), Event()
-        writer = Thread(target=self._write, args=(database, stop, begun))
-        writer.start()
-        begun.wait()
-        try:
-            yield
-        finally:
-            stop.set()
-            writer.join()
 
     def _write(self, database: str, stop: Event, begun: Event) -> None:
         number = 1_000_000

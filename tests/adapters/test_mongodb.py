@@ -6,10 +6,9 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import bson
@@ -38,9 +37,9 @@ from core.manifest import Contents
 from core.ports import Command, DumpOptions, RestoreTarget
 from core.streams import Chunks
 from tests.adapters.database_contract import DatabaseContract, Subject, drawn, put_back, taken
-from tests.adapters.test_host import gone, until
-from tests.adapters.test_postgresql import argument_lists, children
+from tests.adapters.programs import argument_lists, children, gone
 from tests.servers.mongodb import USER, Server
+from tests.waiting import until
 
 REPLACEMENTS = str.maketrans(dict.fromkeys('/\\. "$', "_"))  # what no name of a database may hold
 
@@ -67,18 +66,6 @@ class Databases(Subject):
 
     def names(self) -> set[str]:
         return self.server.names()
-
-    @contextmanager
-    def writing(self, database: str) -> Iterator[None]:
-        stop, begun = Event(), Event()
-        writer = Thread(target=self._write, args=(database, stop, begun))
-        writer.start()
-        begun.wait()
-        try:
-            yield
-        finally:
-            stop.set()
-            writer.join()
 
     def _write(self, database: str, stop: Event, begun: Event) -> None:
         with self.server.client() as client:

@@ -7,10 +7,9 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -19,9 +18,9 @@ from adapters.database.mysql.session import connect
 from core.errors import AdapterError, ConfigurationError, ConnectionError, DBackupError, DumpError, ToolMissing
 from core.ports import DumpOptions, RestoreTarget
 from tests.adapters.database_contract import DatabaseContract, Subject, drawn, put_back, taken
-from tests.adapters.test_host import gone, until
-from tests.adapters.test_postgresql import argument_lists, children, tool
+from tests.adapters.programs import argument_lists, children, gone, tool
 from tests.servers.mysql import USER, Server, quoted
+from tests.waiting import until
 
 ENGINES = {"mariadb": MariaDB, "mysql": MySQL}
 
@@ -57,19 +56,7 @@ class Databases(Subject):
     def names(self) -> set[str]:
         return self.server.names()
 
-    @contextmanager
-    def writing(self, database: str) -> Iterator[None]:
-        stop, begun = threading.Event(), threading.Event()
-        writer = threading.Thread(target=self._write, args=(database, stop, begun))
-        writer.start()
-        begun.wait()
-        try:
-            yield
-        finally:
-            stop.set()
-            writer.join()
-
-    def _write(self, database: str, stop: threading.Event, begun: threading.Event) -> None:
+    def _write(self, database: str, stop: Event, begun: Event) -> None:
         with self.server.connect(database) as connection, connection.cursor() as cursor:
             while not stop.is_set():
                 cursor.execute("INSERT INTO things (word) VALUES ('new'), ('new'), ('new')")

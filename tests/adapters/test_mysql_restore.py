@@ -18,8 +18,8 @@ from core.manifest import Contents, ManifestFile
 from core.ports import DumpOptions, RestoreTarget
 from services.restores import Piece, compare_and_publish
 from tests.adapters.database_contract import put_back, taken
+from tests.adapters.programs import tool
 from tests.adapters.test_mysql import Databases, opened
-from tests.adapters.test_postgresql import tool
 from tests.servers.mysql import Server
 
 RICH = (

@@ -7,9 +7,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import psycopg
 import pytest
@@ -18,8 +17,9 @@ from adapters.database.postgresql import PostgreSQL, PostgreSQLConfig
 from core.errors import AdapterError, ConfigurationError, ConnectionError, DBackupError, DumpError, ToolMissing
 from core.ports import DumpOptions, RestoreTarget
 from tests.adapters.database_contract import DatabaseContract, Subject, drawn, put_back, taken
-from tests.adapters.test_host import gone, until
+from tests.adapters.programs import argument_lists, children, gone, tool
 from tests.servers.postgresql import USER, Server
+from tests.waiting import until
 
 
 class Databases(Subject):
@@ -48,18 +48,6 @@ class Databases(Subject):
     def names(self) -> set[str]:
         return self.server.names()
 
-    @contextmanager
-    def writing(self, database: str) -> Iterator[None]:
-        stop, begun = Event(), Event()
-        writer = Thread(target=self._write, args=(database, stop, begun))
-        writer.start()
-        begun.wait()
-        try:
-            yield
-        finally:
-            stop.set()
-            writer.join()
-
     def _write(self, database: str, stop: Event, begun: Event) -> None:
         with self.server.connect(database) as connection:
             while not stop.is_set():
@@ -80,15 +68,6 @@ def shop(subject: Databases) -> Server:
     subject.server.query("CREATE TABLE large AS SELECT n AS id, repeat(md5(n::text), 30) AS body"
                          " FROM generate_series(1, 6000) n", "shop")  # fmt: skip
     return subject.server
-
-
-def tool(folder: Path, name: str, script: str) -> str:
-    """A folder whose tool ``name`` is this script; the path of the folder, to be a client_path."""
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return str(folder)
 
 
 def through(server: Server, client_path: str | Path, database: str | None = "shop") -> PostgreSQL:
@@ -287,12 +266,6 @@ def test_large_tables_are_estimated_and_named(shop: Server) -> None:
 # --- what others can see ---
 
 
-def children(name: str) -> list[int]:
-    """Our own child processes of this name."""
-    found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-x", name], check=False, capture_output=True, text=True)
-    return [int(line) for line in found.stdout.split()]
-
-
 def waiting(server: Server, least: str = "0 seconds") -> int:
     """How many sessions of a dump have waited so long for a lock."""
     query = """
@@ -300,17 +273,6 @@ def waiting(server: Server, least: str = "0 seconds") -> int:
     WHERE wait_event_type = 'Lock' AND application_name IN ('dbackup', 'pg_dump') AND now() - query_start >= %(least)s
     """
     return int(server.query(query, least=least)[0][0])
-
-
-def argument_lists() -> str:
-    """The arguments of every process of the machine; a server's own processes write their client's name there."""
-    texts = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            texts.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return "\n".join(text for text in texts if not text.startswith("postgres: "))
 
 
 @pytest.fixture

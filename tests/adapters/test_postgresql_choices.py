@@ -6,10 +6,11 @@ import pickle
 
 import pytest
 
+from adapters.database.beside import beside, in_bytes
 from adapters.database.postgresql import PostgreSQL, PostgreSQLConfig
 from adapters.database.postgresql.client import Client, for_dump, for_restore
 from adapters.database.postgresql.dump import dump_command, globals_command
-from adapters.database.postgresql.restore import NAME_BYTES, beside, created_with, restore_command
+from adapters.database.postgresql.restore import NAME_BYTES, created_with, restore_command
 from adapters.database.postgresql.selection import Relation, Selection
 from adapters.table import index
 from core.errors import ConfigurationError, ToolMissing
@@ -115,9 +116,10 @@ def test_what_wrote_a_dump_decides_what_restores_it(dumped_by: str, server: int,
 
 @pytest.mark.parametrize("name", ["shop", "x" * 63, "ü" * 31, "日" * 21])
 def test_a_name_beside_another_fits_and_is_its_own(name: str) -> None:
-    names = {beside(name, "dbackup") for _ in range(50)}
+    names = {beside(name, "dbackup", NAME_BYTES, in_bytes) for _ in range(50)}
     assert len(names) == 50
     assert all(len(one.encode()) <= NAME_BYTES and one != name for one in names)
+    assert len(beside(name * 9, "dbackup", NAME_BYTES)) <= NAME_BYTES
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from adapters.database.postgresql import PostgreSQL
 from core.errors import DBackupError, RestoreError, TargetExists, ToolMissing
 from core.ports import DumpOptions, RestoreTarget
 from tests.adapters.database_contract import SourceFailed, broken, put_back, taken
-from tests.adapters.test_host import gone, until
-from tests.adapters.test_postgresql import Databases, children, shop, subject, through, tool
+from tests.adapters.programs import children, gone, tool
+from tests.adapters.test_postgresql import Databases, shop, subject, through
 from tests.servers.postgresql import Server
+from tests.waiting import until
 
 __all__ = ["shop", "subject"]  # fixtures
 

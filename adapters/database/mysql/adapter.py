@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar, Self
 
+from adapters.database.beside import beside, target_exists
 from adapters.database.mysql import catalogue, client, swap
 from adapters.database.mysql.client import Client
 from adapters.database.mysql.config import MariaDBConfig, MySQLConfig
@@ -89,9 +90,9 @@ class MySQL:
         with connect(self._config) as connection, translated(RestoreError):
             if swap.exists(connection, target.database):
                 if not target.overwrite:
-                    raise swap.target_exists(target.database)
+                    raise target_exists(target.database)
                 swap.require_unreferenced(connection, target.database)
-            _check_right(connection, self._config.login, swap.beside(target.database, "dbackup"))
+            _check_right(connection, self._config.login, beside(target.database, "dbackup", swap.NAME_LENGTH))
             _check_definers(connection, target)
             self._client_for(connection)
 

@@ -8,6 +8,7 @@ from itertools import chain
 
 import pymysql
 
+from adapters.database.beside import beside, drop_unfinished
 from adapters.database.mysql import catalogue, client, swap
 from adapters.database.mysql.client import Client
 from adapters.database.mysql.code import Code
@@ -15,8 +16,8 @@ from adapters.database.mysql.config import MySQLConfig
 from adapters.database.mysql.dump import options_file
 from adapters.database.mysql.script import Loading, defaults, is_dump
 from adapters.database.mysql.session import Connection, connect, translated
-from adapters.database.mysql.swap import Scripts, beside
-from core.errors import DBackupError, RestoreError
+from adapters.database.mysql.swap import Scripts
+from core.errors import RestoreError
 from core.log import logger
 from core.manifest import Contents
 from core.ports import Command, Host, RestoreTarget
@@ -32,7 +33,7 @@ class MySQLRestoration:
 
     def __init__(self, config: MySQLConfig, host: Host, tools: Client, target: RestoreTarget) -> None:
         self._config, self._host, self._tools, self._target = config, host, tools, target
-        self._name = beside(target.database, "dbackup")
+        self._name = beside(target.database, "dbackup", swap.NAME_LENGTH)
         self._loading = Loading(owner=target.owner)
         self._made = False
 
@@ -40,16 +41,8 @@ class MySQLRestoration:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if not self._made:
-            return
-        try:
-            with connect(self._config) as connection, translated(RestoreError):
-                swap.drop(connection, self._name)
-        except DBackupError as leftover:
-            failure = next((one for one in exc if isinstance(one, BaseException)), None)
-            if failure is None:
-                raise
-            failure.add_note(f"The unfinished database '{self._name}' could not be dropped: {leftover}")
+        if self._made:
+            drop_unfinished(self._name, self._drop, exc[1])
 
     def load(self, chunks: Chunks) -> None:
         """Create the database and load the dump. Raises RestoreError, or whatever the chunks raise."""
@@ -85,6 +78,10 @@ class MySQLRestoration:
                 swap.place(connection, scripts, self._name, name, events)
             self._made = False
         return "; ".join([f"database '{name}' on {self._config.address}", *remarks])
+
+    def _drop(self) -> None:
+        with connect(self._config) as connection, translated(RestoreError):
+            swap.drop(connection, self._name)
 
     def _create(self, connection: Connection, wanted: tuple[str, str] | None) -> None:
         try:

@@ -11,16 +11,16 @@ die midway, the old tables and a table ``dbackup_undo`` with the old code as SQL
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pymysql
 
+from adapters.database.beside import beside, target_exists
 from adapters.database.mysql import catalogue, grants
 from adapters.database.mysql.grants import Grant
 from adapters.database.mysql.session import Connection, end_session, quoted, translated
-from core.errors import DBackupError, RestoreError, TargetExists
+from core.errors import DBackupError, RestoreError
 
 NAME_LENGTH = 64  # characters
 UNDO = "dbackup_undo"
@@ -73,12 +73,6 @@ class Exchange:
     session: int
 
 
-def beside(name: str, mark: str) -> str:
-    """A free name beside ``name`` that says whose it is, no longer than a name may be."""
-    ending = f"__{mark}_{secrets.token_hex(4)}"
-    return name[: NAME_LENGTH - len(ending)] + ending
-
-
 def exists(connection: Connection, name: str) -> bool:
     """Whether the user can see a database of this name."""
     return (name,) in connection.rows("SHOW DATABASES")
@@ -94,14 +88,6 @@ def drop(connection: Connection, name: str) -> None:
     """Drop a database."""
     connection.rows("SET SESSION foreign_key_checks = 0")
     connection.rows(f"DROP DATABASE IF EXISTS {quoted(name)}")
-
-
-def target_exists(name: str) -> TargetExists:
-    """The refusal to restore over a database unasked."""
-    return TargetExists(
-        f"a database named '{name}' exists already",
-        hint="give --overwrite to replace it, or --as NEWNAME to restore beside it",
-    )
 
 
 def require_unreferenced(connection: Connection, name: str) -> None:
@@ -142,9 +128,10 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
     triggers, arriving = _triggers(connection, name), _tables(connection, new)
     guards = {table: scripts.guards(name, table) for table in dict(triggers)}
     granted = grants.on_routines(connection, name)
-    exchange = Exchange(name, new, beside(name, "old"), arriving, triggers, guards, granted, connection.session)
-    _record(connection, exchange.old, catalogue.defaults(connection, name), former)
-    away = [(name, exchange.old, table) for table in _tables(connection, name)]
+    old = beside(name, "old", NAME_LENGTH)
+    exchange = Exchange(name, new, old, arriving, triggers, guards, granted, connection.session)
+    _record(connection, old, catalogue.defaults(connection, name), former)
+    away = [(name, old, table) for table in _tables(connection, name)]
     moved = False
     try:
         _drop_code(connection, new, ["TRIGGER"])
@@ -159,8 +146,8 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
         _undo(scripts, exchange, failure, moved=moved)
         raise
     drop(connection, new)
-    if not _try_to_drop(connection, exchange.old):
-        remarks.append(f"the old one could not be dropped: '{exchange.old}'")
+    if not _try_to_drop(connection, old):
+        remarks.append(f"the old one could not be dropped: '{old}'")
     return remarks
 
 

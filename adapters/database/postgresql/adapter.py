@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import ClassVar, Self
 
+from adapters.database.beside import target_exists
 from adapters.database.postgresql import client, swap
 from adapters.database.postgresql.client import Client
 from adapters.database.postgresql.config import SCHEMES, PostgreSQLConfig
@@ -140,7 +141,7 @@ def _check_place(connection: Connection, target: RestoreTarget) -> None:
     if not swap.exists(connection, target.database):
         return
     if not target.overwrite:
-        raise swap.target_exists(target.database)
+        raise target_exists(target.database)
     ((may_replace,),) = connection.execute(MAY_REPLACE, [target.database]).fetchall()
     if not may_replace:
         raise RestoreError(

@@ -6,7 +6,6 @@ Until then the target is not touched, and a restoration that is left unpublished
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
@@ -14,11 +13,12 @@ from itertools import chain
 import psycopg
 from psycopg import sql
 
+from adapters.database.beside import beside, drop_unfinished, in_bytes
 from adapters.database.postgresql import catalogue, swap
 from adapters.database.postgresql.client import Client
 from adapters.database.postgresql.config import PostgreSQLConfig
 from adapters.database.postgresql.session import Connection, connect, connect_beside, translated
-from core.errors import DBackupError, RestoreError
+from core.errors import RestoreError
 from core.log import logger
 from core.manifest import Contents
 from core.ports import Command, DumpOptions, Host, RestoreTarget
@@ -54,12 +54,6 @@ def script_command(config: PostgreSQLConfig, client: Client, database: str) -> C
     return Command((client.program("psql"), *options), config.environment(database))
 
 
-def beside(name: str, mark: str) -> str:
-    """A free name beside ``name`` that says whose it is, cut so that the server keeps all of it."""
-    ending = f"__{mark}_{secrets.token_hex(4)}"
-    return name.encode()[: NAME_BYTES - len(ending)].decode(errors="ignore") + ending
-
-
 class PostgreSQLRestoration:
     """One restore. ``client`` reads the archive; ``server`` is the major version of the target."""
 
@@ -68,23 +62,15 @@ class PostgreSQLRestoration:
     ) -> None:
         self._config, self._host, self._client = config, host, client
         self._server, self._target = server, target
-        self._name = beside(target.database, "dbackup")
+        self._name = beside(target.database, "dbackup", NAME_BYTES, in_bytes)
         self._made = False
 
     def __enter__(self) -> PostgreSQLRestoration:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if not self._made:
-            return
-        try:
-            with self._maintenance() as connection, translated(RestoreError):
-                swap.drop(connection, self._name)
-        except DBackupError as leftover:
-            failure = next((one for one in exc if isinstance(one, BaseException)), None)
-            if failure is None:
-                raise
-            failure.add_note(f"The unfinished database '{self._name}' could not be dropped: {leftover}")
+        if self._made:
+            drop_unfinished(self._name, self._drop, exc[1])
 
     def load(self, chunks: Chunks) -> None:
         """Create the database and load the archive. Raises RestoreError, or whatever the chunks raise."""
@@ -118,7 +104,7 @@ class PostgreSQLRestoration:
         name = self._target.database
         with self._maintenance() as connection, translated(RestoreError):
             if self._target.overwrite and swap.exists(connection, name):
-                old = beside(name, "old")
+                old = beside(name, "old", NAME_BYTES, in_bytes)
                 swap.replace(connection, name, self._name, old)
                 self._made = False
                 kept = "" if swap.try_to_drop(connection, old) else f"; the old one could not be dropped: '{old}'"
@@ -126,6 +112,10 @@ class PostgreSQLRestoration:
                 swap.rename_to_free(connection, self._name, name)
                 self._made, kept = False, ""
         return f"database '{name}' on {self._config.address}{kept}"
+
+    def _drop(self) -> None:
+        with self._maintenance() as connection, translated(RestoreError):
+            swap.drop(connection, self._name)
 
     def _maintenance(self) -> Connection:
         return connect_beside(self._config, self._target.database)

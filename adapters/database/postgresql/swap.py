@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
+from adapters.database.beside import target_exists
 from adapters.database.postgresql.session import Connection
-from core.errors import RestoreError, TargetExists
+from core.errors import RestoreError
 
 ATTEMPTS = 3  # clients that connect again at once can be quicker than the rename
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
@@ -81,14 +82,6 @@ def replace(connection: Connection, name: str, new: str, old: str) -> None:
     raise RestoreError(
         f"the database '{name}' is in use, and its sessions could not be ended",
         hint="stop what uses it and restore again, or give --as NEWNAME",
-    )
-
-
-def target_exists(name: str) -> TargetExists:
-    """The refusal to restore over a database unasked."""
-    return TargetExists(
-        f"a database named '{name}' exists already",
-        hint="give --overwrite to replace it, or --as NEWNAME to restore beside it",
     )
 
 
