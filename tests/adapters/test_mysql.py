@@ -284,6 +284,23 @@ def sessions(server: Server) -> int:
     return len(server.query("SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = %s", None, USER)) - 1
 
 
+def test_a_dump_is_of_one_moment_whatever_is_written_meanwhile(shop: Server) -> None:
+    shop.run(
+        "CREATE TABLE aa (body LONGTEXT)",
+        *["INSERT INTO aa VALUES (REPEAT('x', 1000000))"] * 8,
+        "CREATE TABLE zz (id INT)",
+        "INSERT INTO zz VALUES (1)",
+        database="shop",
+    )
+    with opened(shop).dump("shop", DumpOptions(tables=("aa", "zz"))) as dump:
+        chunks = drawn(dump)
+        next(chunks)
+        shop.run("INSERT INTO zz VALUES (2)", "DELETE FROM aa", database="shop")
+        assert sum(map(len, chunks)) > 0
+        contents = dump.contents()
+    assert contents.rows == {"aa": 8, "zz": 1}
+
+
 def test_a_killed_dump_tool_is_no_success_and_leaves_no_session(shop: Server) -> None:
     with opened(shop).dump("shop", DumpOptions()) as dump:
         chunks = dump.chunks()

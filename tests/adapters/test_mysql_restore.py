@@ -130,6 +130,17 @@ def test_code_that_a_restore_has_lost_is_found_before_anything_is_put_in_place(
     assert rich.names() == {"rich"}
 
 
+def test_the_first_statement_that_fails_ends_the_restore_and_leaves_nothing(rich: Server) -> None:
+    chunks, contents = dumped(rich)
+    text = b"".join(chunks).replace(b"\nDROP TABLE IF EXISTS `parts`;", b"\nSELECT nothing_of_the_kind;")
+    with (
+        pytest.raises(RestoreError, match="1054"),
+        opened(rich).restore(RestoreTarget("copy", expected=contents)) as restoration,
+    ):
+        restoration.load([text])
+    assert rich.names() == {"rich"}
+
+
 def test_code_of_what_is_left_out_is_not_expected_back(rich: Server) -> None:
     chunks, contents = taken(opened(rich), "rich", DumpOptions(exclude_tables=("children", "above")))
     assert contents.objects == {"views": 1, "triggers": 0, "routines": 2, "events": 1}
