@@ -247,6 +247,28 @@ class KeepsParts(Protocol):
         """Remove one of them, if it is still there. Raises StorageError for every other name, or ConnectionError."""
 
 
+class Rereadable(Protocol):
+    """Bytes that can be drawn as often as needed, from any position on. They are the same each time."""
+
+    def read(self, start: int = 0) -> Chunks:
+        """The bytes from ``start`` on."""
+
+
+@runtime_checkable
+class ResumesUploads(Protocol):
+    """A storage that can go on with an upload whose connection broke, within the life of one adapter."""
+
+    def put_resumable(self, key: str, source: Rereadable) -> None:
+        """Store an object whole or not at all, as ``put`` does.
+
+        When the connection breaks, what has arrived is kept, hidden, and the next call with this key and the same
+        bytes goes on behind it, as far as it is proven to be the source's. Every other error keeps nothing.
+        """
+
+    def forget_upload(self, key: str) -> None:
+        """Remove what is kept of an upload that no call will continue, as far as the storage can be reached."""
+
+
 @runtime_checkable
 class AdoptsFiles(Protocol):
     """A storage on a local file system, which can publish a finished file without copying it."""

@@ -27,7 +27,16 @@ from core.errors import (
 from core.jobs import JobSpec
 from core.log import logger
 from core.manifest import MAX_SIZE, FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription, Trigger
-from core.ports import AdoptsFiles, DatabaseAdapter, DatabaseInfo, Dump, HashesRemotely, ServerInfo, StorageAdapter
+from core.ports import (
+    AdoptsFiles,
+    DatabaseAdapter,
+    DatabaseInfo,
+    Dump,
+    HashesRemotely,
+    ResumesUploads,
+    ServerInfo,
+    StorageAdapter,
+)
 from core.streams import Chunks, Digest, Meter, Stage, through
 from services import progress
 from services.destinations import Destination
@@ -213,11 +222,26 @@ def upload(destination: Destination, key: str, spool: SpoolReader) -> None:
         if isinstance(storage, AdoptsFiles) and _lies_on(spool, storage) and storage.adopt(key, spool.wait()):
             return
         try:
-            storage.put(key, through(spool.read(), Meter(advance)))
+            if isinstance(storage, ResumesUploads) and isinstance(spool, Spool):
+                storage.put_resumable(key, Metered(spool, advance))
+            else:
+                storage.put(key, through(spool.read(), Meter(advance)))
         except ObjectExists as taken:
             # Nobody else writes into this run's folder: an earlier try has published it, and the answer was lost on the
             # way. What lies there is proven before it counts, whoever put it there.
             log.warning("the object is there already, it will be verified", key=key, reason=taken.message)
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A spool that tells ``advance`` how many bytes of it were drawn."""
+
+    spool: Spool
+    advance: Callable[[int], None]
+
+    def read(self, start: int = 0) -> Chunks:
+        """Every byte from ``start`` on. Raises SpoolAborted."""
+        return through(self.spool.read(start), Meter(self.advance))
 
 
 def _lies_on(spool: SpoolReader, storage: AdoptsFiles) -> TypeGuard[Spool]:
@@ -314,11 +338,15 @@ def commit(storage: StorageAdapter, folder: str, written: bytes) -> None:
 
 def withdraw(storage: StorageAdapter, plan: Plan, names: Sequence[str]) -> None:
     """Remove what this run put on a destination, as far as it can be reached, unless it was committed there."""
+    keys = [f"{plan.folder}/{name}" for name in names]
+    if isinstance(storage, ResumesUploads):
+        for key in keys:
+            storage.forget_upload(key)
     try:
         present = {one.key for one in storage.list(f"{plan.folder}/")}
         if naming.manifest_key(plan.folder) in present:
             return
-        for key in (f"{plan.folder}/{name}" for name in names):
+        for key in keys:
             if key in present:
                 storage.delete(key)
     except DBackupError as error:

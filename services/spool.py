@@ -1,8 +1,8 @@
 """The spool: one file that the dump appends to and uploads read behind, while it grows.
 
-So dump and upload overlap, a retried upload starts again at byte 0 without a new dump, and a slow destination
-never holds the database's snapshot open. A reader that reached the end waits until the spool is finished, which
-happens only after the dump is proven complete; so no upload can complete for a dump that failed.
+So dump and upload overlap, an upload is tried again without a new dump, from whatever byte it needs, and a slow
+destination never holds the database's snapshot open. A reader that reached the end waits until the spool is finished,
+which happens only after the dump is proven complete; so no upload can complete for a dump that failed.
 """
 
 from __future__ import annotations
@@ -99,16 +99,17 @@ class Spool:
             self._refuse_aborted()
         return self.path
 
-    def read(self) -> Iterator[Chunk]:
-        """Every byte from the first on, following the writer to the end. Raises SpoolAborted.
+    def read(self, start: int = 0) -> Iterator[Chunk]:
+        """Every byte from ``start`` on, following the writer to the end. Raises SpoolAborted.
 
         A chunk is valid only until the next one is drawn.
         """
-        if not self._grown_beyond(0):
+        if not self._grown_beyond(start):
             return
         buffer = bytearray(CHUNK_SIZE)
         view = memoryview(buffer)
         with self.path.open("rb", buffering=0) as file:
+            file.seek(start)
             while self._grown_beyond(file.tell()):
                 if count := file.readinto(buffer):
                     yield view[:count]

@@ -31,15 +31,15 @@ from adapters.storage.keys import (
 from adapters.storage.sftp.config import SCHEME, SFTPConfig
 from adapters.storage.sftp.connection import Connection
 from adapters.storage.sftp.errors import missing, not_marked, refused, translated
-from adapters.storage.sftp.folders import attributes, below, make, move_new, remove_if_there
+from adapters.storage.sftp.folders import FILE_MODE, attributes, below, clock_behind, make, move_new, remove_if_there
 from adapters.storage.sftp.protocol import NO_SUCH_FILE, Attributes, Refusal, Session, Space
+from adapters.storage.sftp.resuming import Once, Part, agrees, stored_sha256
 from adapters.storage.sftp.transfer import Upload, download
-from core.errors import DBackupError, ObjectExists, ObjectNotFound, StorageError
+from core.errors import ConnectionError, DBackupError, ObjectExists, ObjectNotFound, StorageError
 from core.log import logger
-from core.ports import StoredObject
+from core.ports import Rereadable, StoredObject
 from core.streams import Chunk, Chunks
 
-FILE_MODE = 0o600
 PUBLISH_ATTEMPTS = 5
 DISCARD_PAUSES = (0.0, 0.5, 2.0)  # seconds before each try
 log = logger(storage="sftp")
@@ -57,6 +57,7 @@ class SFTP:
         self._config = config
         self._connection = Connection(config)
         self._found_root: bytes | None = None
+        self._broken: dict[str, Part] = {}  # uploads that a later call may go on with, by key
 
     def describe(self) -> str:
         """The server and the folder, without the user."""
@@ -102,24 +103,31 @@ class SFTP:
 
         Whatever the chunks raise is passed on, and nothing is left behind as long as the server can be reached.
         """
-        parts = parts_of(key)
-        name = new_part()
-        with self._connection.session() as session:
-            with self._guarded(session, key):
-                self._refuse_taken(session, parts)
-                unfinished = below(self._made(session, (INCOMING,)), name)
-                upload = Upload(session, session.create(unfinished, FILE_MODE))
-            try:
-                for chunk in chunks:
-                    with self._guarded(session, key, upload):
-                        upload.write(chunk)
-                with self._guarded(session, key, upload):
-                    upload.finish()
-                    self._publish(session, unfinished, parts)
-            except BaseException:
-                session.close()  # whatever is still on its way ends before the file is removed
-                self._discard(unfinished)
-                raise
+        part = Part()
+        try:
+            self._store(key, part, Once(chunks))
+        except BaseException:
+            self._discard(part)
+            raise
+
+    def put_resumable(self, key: str, source: Rereadable) -> None:
+        """As :meth:`put`, but a broken connection leaves what has arrived for the next call to go on with."""
+        part = self._broken.pop(key, Part())  # taken out: no two uploads ever write one file
+        try:
+            self._store(key, part, source)
+        except ConnectionError as failure:
+            if failure.permanent:
+                self._discard(part)
+            else:
+                self._broken[key] = part
+            raise
+        except BaseException:
+            self._discard(part)
+            raise
+
+    def forget_upload(self, key: str) -> None:
+        """Remove what :meth:`put_resumable` has kept. One that stays is told of in the log."""
+        self._discard(self._broken.pop(key, Part()))
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[Chunk]:
         """The bytes from ``offset`` on, at most ``length``, read ahead within a bound. Raises ObjectNotFound."""
@@ -181,7 +189,7 @@ class SFTP:
             entries = session.entries(incoming) if incoming else ()
             names = [(name.decode(errors="surrogateescape"), one) for name, one in entries]
             found = sorted((name, one) for name, one in names if is_part(name) and one.is_file)
-            behind = _behind(session, below(incoming, new_part())) if incoming and found else timedelta()
+            behind = clock_behind(session, below(incoming, new_part())) if incoming and found else timedelta()
         return [StoredObject(name, one.size, datetime.fromtimestamp(one.modified, UTC) + behind) for name, one in found]
 
     def drop_part(self, key: str) -> None:
@@ -196,19 +204,61 @@ class SFTP:
         there = attributes(session, below(self._root(session), INCOMING)) is not None
         return self._made(session, (INCOMING,)) if there else None
 
-    # --- publishing ---
+    # --- storing ---
+
+    def _store(self, key: str, part: Part, source: Rereadable) -> None:
+        """Write a part, from its beginning or behind what is proven of it, and publish it.
+
+        The session ends with any error, so that nothing is on its way any more when the part is removed.
+        """
+        parts = parts_of(key)
+        with self._connection.session() as session:
+            with self._guarded(session, key):
+                self._refuse_taken(session, parts)
+            upload = self._resumed(session, key, part, source) or self._begun(session, key, part)
+            for chunk in source.read(upload.written):
+                with self._guarded(session, key, upload):
+                    upload.write(chunk)
+            with self._guarded(session, key, upload):
+                upload.finish()
+                self._publish(session, part, parts)
+
+    def _begun(self, session: Session, key: str, part: Part) -> Upload:
+        with self._guarded(session, key):
+            path = below(self._made(session, (INCOMING,)), new_part())
+            handle = session.create(path, FILE_MODE)
+        part.path = path
+        return Upload(session, handle)
+
+    def _resumed(self, session: Session, key: str, part: Part, source: Rereadable) -> Upload | None:
+        """The upload of a part that is there, or None, without the part, where nothing of it can be kept."""
+        if not part.path:
+            return None
+        with self._guarded(session, key):
+            self._root(session)  # the disk may be another one by now
+            there = attributes(session, part.path)
+            size = there.size if there and there.is_file else 0
+            stored = stored_sha256(self._connection, session, part.path, size) if size else ""
+        if size and agrees(source, size, stored):
+            log.info("an upload goes on where it broke off", key=key, at=size)
+            with self._guarded(session, key):
+                return Upload(session, session.reopen(part.path), size)
+        with self._guarded(session, key):
+            remove_if_there(session, part.path)
+        part.path = b""
+        return None
 
     def _refuse_taken(self, session: Session, parts: Sequence[str]) -> None:
         """Raise ObjectExists before a byte moves; the link that publishes is what decides."""
         if attributes(session, below(self._root(session), *parts)) is not None:
             raise self._taken(parts)
 
-    def _publish(self, session: Session, unfinished: bytes, parts: Sequence[str]) -> None:
+    def _publish(self, session: Session, part: Part, parts: Sequence[str]) -> None:
         """Give a finished file its name. Raises ObjectExists where the name is taken, else Refusal."""
         for attempt in range(PUBLISH_ATTEMPTS):
             target = below(self._made(session, parts[:-1]), parts[-1])
             try:
-                move_new(session, unfinished, target)
+                move_new(session, part.path, target)
             except Refusal as refusal:
                 if attributes(session, target) is not None:
                     raise self._taken(parts) from None
@@ -218,21 +268,23 @@ class SFTP:
             else:
                 return
 
-    def _discard(self, unfinished: bytes) -> None:
-        """Remove a part, over a new connection if need be. One that stays is told of: dbackup clean removes it."""
+    def _discard(self, part: Part) -> None:
+        """Remove a part that is there, over a new connection if need be; one that stays is told of."""
+        if not part.path:
+            return
         reason = ""
         for pause in DISCARD_PAUSES:
             time.sleep(pause)
             try:
                 with self._connection.session() as session:
-                    session.remove(unfinished)
+                    session.remove(part.path)
             except (DBackupError, Refusal) as failure:
                 if isinstance(failure, Refusal) and failure.code == NO_SUCH_FILE:
                     return
                 reason = str(failure)
             else:
                 return
-        log.warning("a part of a failed upload stays", path=unfinished.decode(errors="replace"), reason=reason)
+        log.warning("a part of a failed upload stays", path=part.path.decode(errors="replace"), reason=reason)
 
     def _taken(self, parts: Sequence[str]) -> ObjectExists:
         return ObjectExists(
@@ -338,15 +390,3 @@ class SFTP:
         with suppress(Refusal):
             return session.space(path)
         return None
-
-
-def _behind(session: Session, probe: bytes) -> timedelta:
-    """How far the server's clock is behind ours, as a new file shows, which is removed again."""
-    try:
-        session.close_handle(session.create(probe, FILE_MODE))
-    except Refusal:  # a full disk, above all, must remain one that can be cleaned
-        return timedelta()
-    try:
-        return datetime.now(UTC) - datetime.fromtimestamp(session.lstat(probe).modified, UTC)
-    finally:
-        session.remove(probe)

@@ -59,13 +59,17 @@ class Connection:
         with self._lock:
             self._idle.append(session)
 
-    def sha256(self, path: bytes, size: int) -> str | None:
-        """What the server's own ``sha256sum`` says of a file, or None where no command may be run there."""
+    def sha256(self, path: bytes, size: int, *, beginning: bool = False) -> str | None:
+        """What the server's own ``sha256sum`` says of a file, or None where no command may be run there.
+
+        With ``beginning``, of the file's first ``size`` bytes, whatever follows them.
+        """
+        feed = f"head -c {size} < %s | sha256sum" if beginning else "sha256sum < %s"
         with translated(self._config):
             channel = self._connected().open_session(timeout=self._config.timeout)
             try:
                 channel.settimeout(self._config.timeout + size / HASHED_PER_SECOND)
-                channel.exec_command(b"sha256sum < " + shlex.quote(path.decode()).encode())
+                channel.exec_command((feed % shlex.quote(path.decode())).encode())
                 channel.shutdown_write()
                 answer = channel.recv(MOST_ANSWERED)
                 while answer and not answer.endswith(b"\n") and (more := channel.recv(MOST_ANSWERED)):
@@ -80,19 +84,28 @@ class Connection:
     def _borrowed(self) -> Session:
         with translated(self._config):
             transport = self._connected()
-            with self._lock:
-                if self._idle:
-                    return self._idle.pop()
-            channel = transport.open_session(timeout=self._config.timeout)
-            channel.settimeout(self._config.timeout)
             try:
-                channel.invoke_subsystem("sftp")
-            except paramiko.SSHException:
-                channel.close()
-                if transport.is_active():
-                    raise no_subsystem(self._config) from None
+                return self._opened(transport)
+            except (paramiko.ChannelException, TimeoutError):
                 raise
-            return Session(channel)
+            except (EOFError, OSError, paramiko.SSHException):
+                transport.close()  # it broke some time ago, and nobody has noticed until now
+                return self._opened(self._connected())
+
+    def _opened(self, transport: paramiko.Transport) -> Session:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        channel = transport.open_session(timeout=self._config.timeout)
+        channel.settimeout(self._config.timeout)
+        try:
+            channel.invoke_subsystem("sftp")
+        except paramiko.SSHException:
+            channel.close()
+            if transport.is_active():
+                raise no_subsystem(self._config) from None
+            raise
+        return Session(channel)
 
     def _connected(self) -> paramiko.Transport:
         with self._lock:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from adapters.storage.sftp.protocol import HARDLINK, NO_SUCH_FILE, Attributes, Refusal, Session
 
-FOLDER_MODE = 0o700
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 
 def below(folder: bytes, *names: str) -> bytes:
@@ -60,3 +61,15 @@ def remove_if_there(session: Session, path: bytes) -> None:
     except Refusal as refusal:
         if refusal.code != NO_SUCH_FILE:
             raise
+
+
+def clock_behind(session: Session, probe: bytes) -> timedelta:
+    """How far the server's clock is behind ours, as a new file shows, which is removed again."""
+    try:
+        session.close_handle(session.create(probe, FILE_MODE))
+    except Refusal:  # a full disk, above all, must remain one that can be cleaned
+        return timedelta()
+    try:
+        return datetime.now(UTC) - datetime.fromtimestamp(session.lstat(probe).modified, UTC)
+    finally:
+        session.remove(probe)

@@ -21,7 +21,7 @@ INIT, VERSION_REPLY, OPEN, CLOSE, READ, WRITE, LSTAT = 1, 2, 3, 4, 5, 6, 7
 OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, RENAME = 11, 12, 13, 14, 15, 16, 18
 STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED, EXTENDED_REPLY = 101, 102, 103, 104, 105, 200, 201
 OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, UNSUPPORTED = 0, 1, 2, 3, 4, 8
-FOR_READING, FOR_A_NEW_FILE = 0x01, 0x02 | 0x08 | 0x20  # read; write, create, exclusive
+FOR_READING, FOR_WRITING, FOR_A_NEW_FILE = 0x01, 0x02, 0x02 | 0x08 | 0x20  # read; write; write, create, exclusive
 SIZE, OWNER, PERMISSIONS, TIMES, MORE = 0x1, 0x2, 0x4, 0x8, 0x80000000
 HARDLINK, FSYNC = b"hardlink@openssh.com", b"fsync@openssh.com"
 STATVFS, LIMITS = b"statvfs@openssh.com", b"limits@openssh.com"
@@ -198,6 +198,10 @@ class Session:
     def open(self, path: bytes) -> bytes:
         """A handle to read a file."""
         return self._handle(self.ask(OPEN, _string(path) + struct.pack(">II", FOR_READING, 0)))
+
+    def reopen(self, path: bytes) -> bytes:
+        """A handle to write on in a file that is there, which stays as long as it is."""
+        return self._handle(self.ask(OPEN, _string(path) + struct.pack(">II", FOR_WRITING, 0)))
 
     def close_handle(self, handle: bytes) -> None:
         self._done(self.ask(CLOSE, _string(handle)))

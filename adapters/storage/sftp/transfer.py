@@ -15,13 +15,13 @@ WINDOW = 4 << 20  # bytes on their way, each direction
 
 
 class Upload:
-    """Writes to a new file, in order. ``written`` counts the bytes that were sent."""
+    """Writes to a file, in order, from ``written`` on, which then counts the bytes that were sent."""
 
-    def __init__(self, session: Session, handle: bytes) -> None:
+    def __init__(self, session: Session, handle: bytes, written: int = 0) -> None:
         self._session, self._handle = session, handle
         self._unanswered: deque[int] = deque()
         self._most = max(WINDOW // session.largest_write, 1)
-        self.written = 0
+        self.written = written
 
     def write(self, chunk: Chunk) -> None:
         """Send a chunk, and wait only while too much is unanswered. Raises Refusal, also of an earlier write."""
