@@ -17,6 +17,8 @@ def opened_adapter(adapter: type[Any], config: BaseModel) -> Any:
     if getattr(config, "credentials", None):
         from blocks.aws_credentials import with_credentials
 
-        config = with_credentials(config)
+        config, role = with_credentials(config)
+        remember_secrets(config)
+        return adapter(config) if role is None else adapter(config, role)
     remember_secrets(config)
     return adapter(config)

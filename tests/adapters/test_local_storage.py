@@ -21,6 +21,7 @@ from adapters.storage.local import Local, LocalConfig
 from core.errors import ConfigurationError, ObjectExists, ObjectNotFound, StorageError, StorageFull
 from core.ports import AdoptsFiles
 from tests.adapters.storage_contract import StorageContract, content, keys, torn
+from tests.adapters.stored_files import left_in
 from tests.disks import as_nobody, read_only, small_disk
 
 CHUNK = b"x" * (1 << 20)
@@ -34,11 +35,6 @@ def modes(root: Path) -> set[tuple[str, str]]:
     """What lies below the root: whether it is a folder or a file, and its mode."""
     below = [path.lstat().st_mode for path in root.rglob("*")]
     return {("folder" if stat.S_ISDIR(mode) else "file", oct(stat.S_IMODE(mode))) for mode in below}
-
-
-def left_in(root: Path) -> list[str]:
-    """Every file below the root, unfinished ones included."""
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
 
 
 @pytest.fixture

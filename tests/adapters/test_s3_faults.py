@@ -7,7 +7,9 @@ import hashlib
 import secrets
 import tracemalloc
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -106,13 +108,6 @@ def test_a_download_that_always_breaks_is_an_error_in_the_end(swift: S3Server, n
     assert not failure.value.permanent
 
 
-def test_a_silent_server_is_an_error_with_the_number_of_seconds(swift: S3Server, network: Proxy) -> None:
-    storage = fresh(swift, port=network.port, read_timeout=0.3)
-    network.silent = True
-    with pytest.raises(ConnectionError, match=r"silent for 0\.3 seconds"):
-        list(storage.list())
-
-
 def test_a_server_that_does_not_run_cannot_be_reached(swift: S3Server) -> None:
     with pytest.raises(ConnectionError, match="cannot be reached"):
         list(fresh(swift, port=free_port()).list())
@@ -140,6 +135,35 @@ def test_an_upload_takes_no_more_memory_than_its_parts_that_travel(rclone: S3Ser
     finally:
         tracemalloc.stop()
     assert peak < 2 * PART + 4 * MIB
+
+
+@pytest.mark.parametrize("use", ["put", "get", "list"])
+def test_a_network_that_falls_silent_is_an_error_with_a_number(swift: S3Server, network: Proxy, use: str) -> None:
+    storage = fresh(swift, port=network.port, read_timeout=0.3)
+    storage.put("large", body(1))
+
+    def silenced() -> Iterator[bytes]:
+        yield from body(2)
+        network.silent = True
+
+    network.silent = use != "put"
+    uses = {"put": lambda: storage.put("b", silenced()), "get": lambda: content(storage, "large"), "list": storage.list}
+    with pytest.raises(ConnectionError, match=r"0\.3 seconds") as failure:
+        list(uses[use]() or ())  # type: ignore[no-untyped-call]
+    assert not failure.value.permanent
+    network.heal()
+    assert keys(storage) == ["large"]
+
+
+def test_a_slow_line_is_no_silent_one(swift: S3Server, network: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.servers.proxy.IN_FLIGHT", 1)  # what waits before the line, as in the buffer of a modem
+    timeout, sent = 2, 3 * MIB
+    storage = fresh(swift, port=network.port, read_timeout=timeout, connect_timeout=timeout)
+    network.bandwidth = 3 * MIB // 4
+    assert sent / network.bandwidth >= 2 * timeout
+    storage.put("slow", [b"x" * sent])
+    network.heal()
+    assert content(storage, "slow") == b"x" * sent
 
 
 # --- the server ---
@@ -224,6 +248,42 @@ def test_every_refusal_has_a_sentence_and_a_hint(
     assert type(failure) is kind
     assert failure.permanent is permanent
     assert hint in failure.hint
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A server that has the bucket in another region, as Amazon's do."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"<Error><Code>PermanentRedirect</Code><Message>use the other endpoint</Message></Error>"
+        self.send_response(301)
+        self.send_header("x-amz-bucket-region", "eu-central-1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_PUT = do_POST = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def test_a_bucket_in_another_region_is_said_whatever_is_asked() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            storage = fresh(S3Server(server.server_port, "KEY", "SECRET"), region="us-west-2")
+            uses = (lambda: storage.put("a", [b"x"]), storage.check, lambda: list(storage.list()))
+            for use in (*uses, lambda: content(storage, "a")):
+                with pytest.raises(StorageError, match="another region") as failure:
+                    use()
+                assert failure.value.permanent
+                assert "region=eu-central-1" in failure.value.hint
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_the_region_that_the_server_names_is_in_the_hint() -> None:

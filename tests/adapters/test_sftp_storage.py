@@ -24,37 +24,19 @@ from adapters.storage.sftp.protocol import FSYNC, HARDLINK, LIMITS, STATVFS, Ref
 from blocks.storages import SFTPStorage
 from core.errors import ChecksumMismatch, ConnectionError, ObjectExists, ObjectNotFound, StorageError, StorageFull
 from core.jobs import JobSpec, RestoreSpec
-from core.manifest import ManifestFile
 from core.ports import Markable
 from flows.backup import backup
 from flows.restore import restore
 from services.backups import prove
 from tests.adapters.storage_contract import StorageContract, content, keys, torn
+from tests.adapters.stored_files import left_in, manifest_file
 from tests.disks import read_only, small_disk
 from tests.servers.openssh import SFTP_INSIDE, Account, Server, running
 from tests.servers.proxy import Proxy, proxied
 from tests.waiting import until
 
-CHUNK = b"x" * (1 << 20)
-
-
-def left_in(root: Path) -> list[str]:
-    """Every file below the root, unfinished ones included."""
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
-
-
-def manifest_file(body: bytes) -> ManifestFile:
-    """What a manifest says of an object with these bytes."""
-    return ManifestFile(
-        name="shop.db",
-        database="shop",
-        kind="database",
-        dump_format="sqlite",
-        compression="none",
-        size=len(body),
-        sha256=hashlib.sha256(body).hexdigest(),
-        dump_size=len(body),
-    )
+MIB = 1 << 20
+CHUNK = b"x" * MIB
 
 
 @pytest.fixture
@@ -442,6 +424,20 @@ def test_a_network_that_falls_silent_is_an_error_with_a_number(
         list(uses[use]() or ())
     assert not failure.value.permanent
     assert "timeout" in failure.value.hint
+
+
+def test_a_slow_line_is_no_silent_one(
+    openssh: Server, network: Proxy, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.servers.proxy.IN_FLIGHT", 1)  # what waits before the line, as in the buffer of a modem
+    timeout, sent = 2, 3 * MIB
+    storage = openssh.storage(root, port=network.port, timeout=timeout, connect_timeout=5)
+    storage.check()
+    network.bandwidth = 3 * MIB // 4
+    assert sent / network.bandwidth >= 2 * timeout
+    storage.put("slow", [b"x" * sent])
+    network.heal()
+    assert content(storage, "slow") == b"x" * sent
 
 
 def test_a_server_that_never_greets_is_an_error_with_a_number(openssh: Server, network: Proxy, root: Path) -> None:

@@ -17,6 +17,8 @@ from core.ports import StoredObject
 from core.streams import Chunk, Chunks
 
 if TYPE_CHECKING:
+    from botocore.credentials import RefreshableCredentials
+
     from adapters.storage.s3.bucket import Bucket
 
 
@@ -28,8 +30,10 @@ class S3:
     schemes: ClassVar[tuple[str, ...]] = ("s3",)
     config_type: ClassVar[type[S3Config]] = S3Config
 
-    def __init__(self, config: S3Config) -> None:
+    def __init__(self, config: S3Config, role: RefreshableCredentials | None = None) -> None:
+        """``role`` are credentials that renew themselves; they go before those of the configuration."""
         self._config = config
+        self._role = role
         self._root = f"{config.prefix}/" if config.prefix else ""
 
     def describe(self) -> str:
@@ -125,7 +129,7 @@ class S3:
             )
         from adapters.storage.s3.bucket import Bucket
 
-        return Bucket(self._config)
+        return Bucket(self._config, self._role)
 
     def _full(self, key: str) -> str:
         parts_of(key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from core.errors import StorageError
 from core.ports import StoredObject
 
 if TYPE_CHECKING:
+    from botocore.credentials import RefreshableCredentials
     from types_boto3_s3 import S3Client
 
 ATTEMPTS = 3  # of each request
@@ -35,13 +37,13 @@ TOKEN = "dbackup-upload"  # noqa: S105  # metadata of every object: by it an upl
 class Bucket:
     """The calls. Raises only :mod:`core.errors`."""
 
-    def __init__(self, config: S3Config) -> None:
+    def __init__(self, config: S3Config, role: RefreshableCredentials | None = None) -> None:
         self.config = config
         self.name = config.bucket
         place = Place(config.endpoint or "Amazon S3", config.bucket, config.connect_timeout, config.read_timeout)
         silence_credentials()
         with place.guarded("the settings"):
-            self.client: S3Client = _client(config)
+            self.client: S3Client = _client(config, role)
         self.place = Place(self.client.meta.endpoint_url, config.bucket, config.connect_timeout, config.read_timeout)
         self.guarded = self.place.guarded
 
@@ -157,11 +159,24 @@ def _loader() -> Any:
     return BotocoreSession().get_component("data_loader")
 
 
-def _client(config: S3Config) -> S3Client:
+@dataclass(frozen=True)
+class _Role:
+    """What a session asks for its credentials, in place of botocore's own search."""
+
+    credentials: RefreshableCredentials = field(repr=False)
+
+    def load_credentials(self) -> RefreshableCredentials:
+        return self.credentials
+
+
+def _client(config: S3Config, role: RefreshableCredentials | None) -> S3Client:
     secrets = (config.access_key_id, config.secret_access_key, config.session_token)
     key, secret, token = (one.get_secret_value() if one else None for one in secrets)
     own = BotocoreSession()
     own.register_component("data_loader", _loader())
+    if role is not None:
+        key = secret = token = None
+        own.register_component("credential_provider", _Role(role))
     session = Session(
         aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token, botocore_session=own
     )

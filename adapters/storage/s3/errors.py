@@ -64,9 +64,18 @@ class Place:
         except DBackupError:
             raise
         except ClientError as failure:
-            raise self._answered(failure, what) from None
+            renewing = failure.operation_name.startswith("AssumeRole")
+            raise (self._withdrawn(failure) if renewing else self._answered(failure, what)) from None
         except (boto.BotoCoreError, urllib3.exceptions.HTTPError, ValueError, OSError) as failure:
             raise self._failed(failure, what) from None
+
+    def _withdrawn(self, failure: ClientError) -> ConnectionError:
+        """The refusal of the service that gives out roles, whose text names the account."""
+        return ConnectionError(
+            f"the role for {self} was refused when its session had to be renewed: {_parts(failure)[0]}",
+            hint="look at the role's trust policy, and at the keys that assume it",
+            permanent=True,
+        )
 
     def _answered(self, failure: ClientError, what: str) -> AdapterError:
         """The server's own refusals."""

@@ -85,7 +85,7 @@ class Upload:
             upload = self._begin()
             sent, size = self._send_all(upload, parts)
             self._complete(upload, sent)
-            self._require_size(size)
+            self._require_stored(size)
         except BaseException:
             if upload is not None:
                 self._abort(upload)
@@ -144,8 +144,13 @@ class Upload:
             if not self._is_ours():
                 raise
 
-    def _require_size(self, size: int) -> None:
+    def _require_stored(self, size: int) -> None:
+        """Look at what lies there now. Raises ObjectExists when it bears another upload's token: both were completed,
+        on a server that does not decide about the key, and the other one came last. It is left alone.
+        """
         head = self._bucket.head(self._key)
+        if head is not None and head.get("Metadata", {}).get(TOKEN, self._token) != self._token:
+            raise self._taken()
         stored = head["ContentLength"] if head else 0
         if stored != size:
             self._withdraw()
