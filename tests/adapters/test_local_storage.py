@@ -20,9 +20,10 @@ from adapters.storage.keys import MARK
 from adapters.storage.local import Local, LocalConfig
 from core.errors import ConfigurationError, ObjectExists, ObjectNotFound, StorageError, StorageFull
 from core.ports import AdoptsFiles
-from tests.adapters.storage_contract import StorageContract, content, keys, torn
+from tests.adapters.folder_contract import FolderContract
+from tests.adapters.storage_contract import StorageContract, content, keys
 from tests.adapters.stored_files import left_in
-from tests.disks import as_nobody, read_only, small_disk
+from tests.disks import as_nobody, small_disk
 
 CHUNK = b"x" * (1 << 20)
 
@@ -40,6 +41,13 @@ def modes(root: Path) -> set[tuple[str, str]]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     made = tmp_path / "destination"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    made = tmp_path / "outside"
     made.mkdir()
     return made
 
@@ -68,7 +76,7 @@ def broken(open_to_all: Path) -> Iterator[Local]:
         yield storage
 
 
-class TestLocal(StorageContract):
+class TestLocal(FolderContract):
     """The whole contract."""
 
 
@@ -194,15 +202,6 @@ def test_a_name_that_could_not_be_made_durable_is_taken_back(
     assert left_in(root) == ["job/earlier"]
 
 
-def test_nothing_unfinished_remains_after_any_upload(storage: Local, root: Path) -> None:
-    storage.put("a", [b"x"])
-    with pytest.raises(ConnectionResetError):
-        storage.put("b", torn())
-    with pytest.raises(ObjectExists):
-        storage.put("a", [b"y"])
-    assert left_in(root) == ["a"]
-
-
 def test_a_killed_upload_is_never_listed(root: Path) -> None:
     program = f"""
 import sys
@@ -224,15 +223,6 @@ Local(LocalConfig(path=Path({str(root)!r}))).put("job/object", chunks())
     assert keys(local(root)) == []
     (abandoned,) = left_in(root)
     assert abandoned.startswith(".incoming/upload-")
-
-
-def test_emptied_folders_are_removed_and_the_root_stays(storage: Local, root: Path) -> None:
-    storage.put("job/1/a", [b"x"])
-    storage.put("job/2/a", [b"x"])
-    storage.delete("job/1/a")
-    assert sorted(path.name for path in (root / "job").iterdir()) == ["2"]
-    storage.delete("job/2/a")
-    assert [path.name for path in root.iterdir()] == [".incoming"]
 
 
 def test_a_folder_pruned_at_the_last_moment_is_made_again(
@@ -274,17 +264,6 @@ def test_free_space_is_that_of_the_disk(tmp_path: Path) -> None:
         assert local(disk / "not" / "yet").free_space() == 20 * len(CHUNK)
 
 
-def test_a_read_only_destination_is_said_to_be_one(root: Path) -> None:
-    local(root).put("a", [b"x"])
-    with read_only(root):
-        storage = local(root)
-        for use in (storage.check, lambda: storage.put("b", [b"x"]), lambda: storage.delete("a")):
-            with pytest.raises(StorageError, match="Read-only") as failure:
-                use()
-            assert "writable" in failure.value.hint
-        assert content(storage, "a") == b"x"
-
-
 def test_a_destination_of_somebody_else_is_said_to_be_one(open_to_all: Path) -> None:
     storage = local(open_to_all)
     with as_nobody():
@@ -294,44 +273,7 @@ def test_a_destination_of_somebody_else_is_said_to_be_one(open_to_all: Path) -> 
             assert "65534" in failure.value.hint
 
 
-# --- links inside the tree ---
-
-
-def test_a_link_in_the_tree_is_neither_followed_nor_listed(storage: Local, root: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "secret").write_bytes(b"secret")
-    storage.put("job/a", [b"x"])
-    (root / "folder").symlink_to(outside)
-    (root / "job" / "file").symlink_to(outside / "secret")
-    for use in (
-        lambda: storage.put("folder/new", [b"x"]),
-        lambda: content(storage, "folder/secret"),
-        lambda: storage.delete("folder/secret"),
-        lambda: content(storage, "job/file"),
-        lambda: storage.delete("job/file"),
-    ):
-        with pytest.raises(StorageError):
-            use()
-    assert keys(storage) == ["job/a"]
-    assert left_in(outside) == ["secret"]
-
-
-def test_what_is_no_file_is_no_object(storage: Local, root: Path) -> None:
-    os.mkfifo(root / "pipe")
-    (root / "folder").mkdir()
-    for key in ("pipe", "folder"):
-        with pytest.raises(ObjectNotFound):
-            content(storage, key)
-    assert keys(storage) == []
-
-
-def test_an_object_is_no_folder(storage: Local) -> None:
-    storage.put("a", [b"x"])
-    with pytest.raises(StorageError) as failure:
-        storage.put("a/b", [b"y"])
-    assert failure.value.hint
-    assert keys(storage) == ["a"]
+# --- what lies there beside objects ---
 
 
 def test_the_hidden_folder_has_no_keys(storage: Local) -> None:
@@ -340,15 +282,6 @@ def test_the_hidden_folder_has_no_keys(storage: Local) -> None:
         with pytest.raises(StorageError):
             use()
     assert keys(storage) == []
-
-
-def test_whatever_has_a_name_is_present(storage: Local, root: Path) -> None:
-    storage.put("job/a", [b"x"])
-    (root / "job" / "dangling").symlink_to("nowhere")
-    (root / "job" / "folder").mkdir()
-    os.mkfifo(root / "job" / "pipe")
-    assert all(storage.present(f"job/{name}") for name in ("dangling", "folder", "pipe"))
-    assert keys(storage) == ["job/a"]
 
 
 def test_what_lies_behind_a_link_or_below_a_missing_root_cannot_be_looked_up(
@@ -410,12 +343,6 @@ class TestMarkedLocal(StorageContract):
         return marked
 
 
-def test_the_mark_is_neither_listed_nor_reached_through_a_key(marked: Local) -> None:
-    assert keys(marked) == []
-    with pytest.raises(StorageError, match="is not a key"):
-        marked.delete(MARK)
-
-
 def test_marking_again_changes_nothing(marked: Local, root: Path) -> None:
     before = (root / MARK).stat()
     marked.mark()
@@ -442,15 +369,3 @@ def test_a_saved_storage_whose_disk_is_missing_is_neither_made_nor_empty(marked:
         assert "is its disk mounted?" in refusal.value.hint
     assert left_in(root) == []
     assert root.exists() is (left != "nothing")
-
-
-def test_a_disk_that_goes_in_the_midst_of_an_upload_is_not_replaced_by_a_folder(marked: Local, root: Path) -> None:
-    def unmount() -> Iterator[bytes]:
-        yield b"first"
-        root.rename(root.with_name("unmounted"))
-        root.mkdir()
-        yield b"last"
-
-    with pytest.raises(StorageError, match="does not hold the file"):
-        marked.put("a/b", unmount())
-    assert left_in(root) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import os
 import sqlite3
 import stat
 import threading
@@ -28,9 +27,10 @@ from core.ports import Markable
 from flows.backup import backup
 from flows.restore import restore
 from services.backups import prove
-from tests.adapters.storage_contract import StorageContract, content, keys, torn
+from tests.adapters.folder_contract import FolderContract
+from tests.adapters.storage_contract import StorageContract, content, keys
 from tests.adapters.stored_files import left_in, manifest_file
-from tests.disks import read_only, small_disk
+from tests.disks import small_disk
 from tests.servers.openssh import SFTP_INSIDE, Account, Server, running
 from tests.servers.proxy import Proxy, proxied
 from tests.waiting import until
@@ -41,6 +41,11 @@ CHUNK = b"x" * MIB
 
 @pytest.fixture
 def root(ssh_account: Account) -> Path:
+    return ssh_account.new_folder()
+
+
+@pytest.fixture
+def outside(ssh_account: Account) -> Path:
     return ssh_account.new_folder()
 
 
@@ -64,7 +69,7 @@ def network(openssh: Server) -> Iterator[Proxy]:
         yield proxy
 
 
-class TestSFTP(StorageContract):
+class TestSFTP(FolderContract):
     """The whole contract."""
 
 
@@ -165,13 +170,6 @@ def test_marking_makes_the_folder_and_marking_again_changes_nothing(openssh: Ser
     storage.check()
 
 
-def test_the_mark_is_neither_listed_nor_reached_through_a_key(marked: SFTP, openssh: Server, root: Path) -> None:
-    for storage in (marked, openssh.storage(root)):
-        assert keys(storage) == []
-        with pytest.raises(StorageError, match="is not a key"):
-            storage.delete(MARK)
-
-
 @pytest.mark.parametrize("left", ["nothing", "an empty mount point"])
 @pytest.mark.parametrize("used_before", [True, False])
 def test_a_saved_storage_whose_disk_is_missing_is_neither_made_nor_empty(
@@ -202,29 +200,7 @@ def test_a_saved_storage_whose_disk_is_missing_is_neither_made_nor_empty(
     assert root.exists() is (left != "nothing")
 
 
-def test_a_disk_that_goes_in_the_midst_of_an_upload_is_not_replaced_by_a_folder(marked: SFTP, root: Path) -> None:
-    def unmount() -> Iterator[bytes]:
-        yield b"first"
-        root.rename(root.with_name(f"{root.name}-unmounted"))
-        root.mkdir()
-        root.chmod(0o777)
-        yield b"last"
-
-    with pytest.raises(StorageError, match="does not hold the file"):
-        marked.put("a/b", unmount())
-    assert left_in(root) == []
-
-
 # --- whole or not at all ---
-
-
-def test_nothing_unfinished_remains_after_any_upload(storage: SFTP, root: Path) -> None:
-    storage.put("a", [b"x"])
-    with pytest.raises(ConnectionResetError):
-        storage.put("b", torn())
-    with pytest.raises(ObjectExists):
-        storage.put("a", [b"y"])
-    assert left_in(root) == ["a"]
 
 
 def test_an_early_write_that_the_server_refuses_fails_the_upload(
@@ -294,55 +270,6 @@ def test_a_file_system_without_hard_links_takes_objects_and_overwrites_none(
     assert content(storage, "a") == b"first"
 
 
-def test_emptied_folders_are_removed_and_the_root_stays(storage: SFTP, root: Path) -> None:
-    storage.put("job/1/a", [b"x"])
-    storage.put("job/2/a", [b"x"])
-    storage.delete("job/1/a")
-    assert [path.name for path in (root / "job").iterdir()] == ["2"]
-    storage.delete("job/2/a")
-    assert [path.name for path in root.iterdir()] == [".incoming"]
-
-
-# --- what lies there beside objects ---
-
-
-def test_a_link_in_the_tree_is_neither_followed_nor_listed(storage: SFTP, root: Path, ssh_account: Account) -> None:
-    outside = ssh_account.new_folder()
-    (outside / "secret").write_bytes(b"secret")
-    storage.put("job/a", [b"x"])
-    (root / "folder").symlink_to(outside)
-    (root / "job" / "file").symlink_to(outside / "secret")
-    for use in (
-        lambda: storage.put("folder/new", [b"x"]),
-        lambda: content(storage, "folder/secret"),
-        lambda: storage.delete("folder/secret"),
-        lambda: content(storage, "job/file"),
-        lambda: storage.delete("job/file"),
-        lambda: storage.present("folder/secret"),
-    ):
-        with pytest.raises(StorageError):
-            use()
-    assert keys(storage) == ["job/a"]
-    assert left_in(outside) == ["secret"]
-
-
-def test_what_is_no_file_is_no_object(storage: SFTP, root: Path) -> None:
-    os.mkfifo(root / "pipe")
-    (root / "folder").mkdir()
-    for key in ("pipe", "folder"):
-        with pytest.raises(ObjectNotFound):
-            content(storage, key)
-    assert keys(storage) == []
-
-
-def test_an_object_is_no_folder(storage: SFTP) -> None:
-    storage.put("a", [b"x"])
-    with pytest.raises(StorageError) as failure:
-        storage.put("a/b", [b"y"])
-    assert failure.value.hint
-    assert keys(storage) == ["a"]
-
-
 # --- what a disk can do ---
 
 
@@ -357,17 +284,6 @@ def test_a_disk_that_fills_up_midway_keeps_nothing_and_says_how_much_was_sent(op
         assert left_in(disk) == ["job/good"]
         assert (storage.free_space() or 0) >= 18 * len(CHUNK)
         storage.put("job/fits", [CHUNK])
-
-
-def test_a_read_only_destination_is_said_to_be_one(openssh: Server, root: Path) -> None:
-    openssh.storage(root).put("a", [b"x"])
-    with read_only(root):
-        storage = openssh.storage(root)
-        for use in (storage.check, lambda: storage.put("b", [b"x"]), lambda: storage.delete("a")):
-            with pytest.raises(StorageError, match="read-only file system") as failure:
-                use()
-            assert "writable" in failure.value.hint
-        assert content(storage, "a") == b"x"
 
 
 def test_a_folder_of_somebody_else_is_said_to_be_one(openssh: Server, ssh_account: Account, root: Path) -> None:
