@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
-
 from actions.door import Identity, action
 from blocks.addresses import keyring, open_source, open_storage
 from core.errors import DBackupError
@@ -13,8 +10,8 @@ from core.permissions import Permission
 from core.reports import Failure, Retained
 from services import retention
 from services.backups import job_reference, source_name
+from services.candidates import Series
 from services.destinations import Destination
-from services.retention import Rules, Series
 
 
 @action(Permission.BACKUPS_WRITE, target=lambda job, **_: job.name or job.source.shown)
@@ -38,6 +35,5 @@ def _pruned(job: JobSpec, address: Address, series: Series, *, dry_run: bool) ->
     except DBackupError as error:
         failure = Failure.of(f"retention on {name}", error)
         return Retained(storage=name, policy=str(job.retention_at(name)), failure=failure)
-    rules = Rules(job.retention_at(name), ZoneInfo(job.timezone), datetime.now(UTC))
     act = retention.preview if dry_run else retention.apply
-    return act(Destination(name, storage), series, rules, keyring)
+    return act(Destination(name, storage), series, retention.rules_of(job, name), keyring)

@@ -123,7 +123,10 @@ def backup(report: BackupReport) -> RenderableType:
                          (BAD, copy.storage, Text("not complete", "red"))))  # fmt: skip
     title = f"backup {report.backup_id} of {report.job}"
     kept = [_summed_up(one) for one in report.retention if one.policy]
-    parts = [files, copies, *([healed(report.healed)] if report.healed else []), *kept, _told(report.notifications)]
+    owed = [healed(report.healed)] if report.healed else []
+    if report.healing_failure:
+        owed.append(problem(str(report.healing_failure), report.healing_failure.hint, DOUBTFUL))
+    parts = [files, copies, *owed, *kept, _told(report.notifications)]
     return Group(heading(report.state, title, report.seconds, speed), *map(_indented, parts))
 
 
@@ -199,7 +202,11 @@ def restore(report: RestoreReport) -> RenderableType:
 def heal(report: HealReport) -> RenderableType:
     """Each copy that was owed, and whether it is there now."""
     lines = healed(report.healed) if report.healed else note("nothing is owed: every destination has its copies")
-    return Group(heading(report.state, f"healing of {report.job}", report.seconds), _indented(lines))
+    return Group(
+        heading(report.state, f"healing of {report.job}", report.seconds),
+        _indented(lines),
+        _indented(_told(report.notifications)),
+    )
 
 
 def healed(copies: Iterable[Healed]) -> RenderableType:
@@ -208,6 +215,8 @@ def healed(copies: Iterable[Healed]) -> RenderableType:
     for one in copies:
         if one.complete:
             grid.add_row(GOOD, f"{one.backup_id} is now on {one.storage}, too, copied from {one.origin}")
+        elif one.written_off:
+            grid.add_row(DOUBTFUL, f"{one.backup_id} is owed to {one.storage} no longer: {one.reason}")
         else:
             grid.add_row(BAD, f"{one.backup_id} is still owed to {one.storage}: {one.reason}")
     return grid

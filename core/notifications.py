@@ -8,6 +8,7 @@ cannot become a header, a command of the terminal, or a second line.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -56,7 +57,8 @@ class Notification:
     """What happened. ``subject`` is what it happened to, for example ``Backup of shop``.
 
     Sizes are in bytes: ``dump_size`` as the tools produced it, ``size`` as stored. ``seconds`` is how long the run
-    took; for ``OVERDUE``, how long ago the last good backup was, None when there is none.
+    took; for ``OVERDUE``, how long ago the last good backup was, None when there is none. ``also_wrong`` changes
+    nothing of the outcome, and somebody has to look at it.
     """
 
     event: Event
@@ -70,12 +72,22 @@ class Notification:
     seconds: float | None = None
     places: tuple[Place, ...] = ()
     failures: tuple[Failure, ...] = ()
+    also_wrong: tuple[Failure, ...] = ()
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def title(self) -> str:
         """The message in one line, for example ``Backup of shop failed``."""
-        return _line(f"{self.subject} {self._outcome()}")
+        return _line(f"{self.subject} {self._outcome()}{', but something else is wrong' if self._marred else ''}")
+
+    @property
+    def _marred(self) -> bool:
+        return self.event.is_good and bool(self.also_wrong)
+
+    def concerns(self, events: Collection[Event]) -> bool:
+        """Whether it is for somebody who wants to hear of these events. Who hears of partial runs or of failures hears
+        also of a success with something else wrong: it would go unnoticed for as long as backups succeed."""
+        return self.event in events or (self._marred and not {Event.PARTIAL, Event.FAILURE}.isdisjoint(events))
 
     def _outcome(self) -> str:
         if self.event is Event.OVERDUE:
@@ -88,7 +100,9 @@ class Notification:
         found = [
             ("Status", self.state.value if self.state else ""),
             *(("Reason", str(failure)) for failure in self.failures[:SHOWN_FAILURES]),
-            ("And", self._further()),
+            ("And", _further(self.failures)),
+            *(("Also wrong", str(failure)) for failure in self.also_wrong[:SHOWN_FAILURES]),
+            ("And", _further(self.also_wrong)),
             ("What to do", " · ".join(self._hints())),
             ("Job", self.job),
             ("Source", self.source),
@@ -100,12 +114,9 @@ class Notification:
         ]
         return tuple(Fact(name, line) for name, value in found if (line := _line(value)))
 
-    def _further(self) -> str:
-        hidden = len(self.failures) - SHOWN_FAILURES
-        return f"{hidden} more; the log of the run has all of them" if hidden > 0 else ""
-
     def _hints(self) -> list[str]:
-        return list(dict.fromkeys(failure.hint for failure in self.failures[:SHOWN_FAILURES] if failure.hint))
+        shown = (*self.failures[:SHOWN_FAILURES], *self.also_wrong[:SHOWN_FAILURES])
+        return list(dict.fromkeys(failure.hint for failure in shown if failure.hint))
 
     def _duration(self) -> str:
         if self.seconds is None or self.event is Event.OVERDUE:  # there the title tells it
@@ -121,6 +132,11 @@ class Notification:
     def text(self) -> str:
         """The facts as plain text, a line each."""
         return "\n".join(f"{fact.name}: {fact.value}" for fact in self.facts)
+
+
+def _further(failures: Sequence[Failure]) -> str:
+    hidden = len(failures) - SHOWN_FAILURES
+    return f"{hidden} more; the log of the run has all of them" if hidden > 0 else ""
 
 
 def _line(text: str) -> str:

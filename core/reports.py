@@ -44,13 +44,30 @@ class StoredCopy(_Report):
 
 
 class Healed(_Report):
-    """A copy that an earlier run owed to a destination: brought there from ``origin``, or why not."""
+    """A copy that an earlier run owed to a destination: brought there from ``origin``, or why not.
+
+    ``written_off``: the job's retention would delete it there at once, so it is owed no longer.
+    """
 
     backup_id: str
     storage: str
     origin: str = ""
     complete: bool = False
+    written_off: bool = False
     reason: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody has to do anything about it."""
+        return self.complete or self.written_off
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it is not there, unless nobody wants it there any more."""
+        if self.settled:
+            return None
+        hint = "look at the destination, then run: dbackup job heal NAME"
+        return Failure(subject=f"{self.backup_id} on {self.storage}", reason=self.reason, hint=hint)
 
 
 class RetainedBackup(_Report):
@@ -82,6 +99,13 @@ class Retained(_Report):
             return "everything is kept, no retention is set"
         due = self.count("due")
         return f"{self.count('kept')} kept, {self.count('deleted')} deleted" + (f", {due} to delete" if due else "")
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """After rules were applied: the doubt that stopped them, or each backup that could not be deleted."""
+        stuck = (one for one in self.backups if one.outcome == "due")
+        rows = (Failure(subject=f"{one.backup_id} on {self.storage}", reason=one.reasons[-1]) for one in stuck)
+        return (self.failure,) if self.failure else tuple(rows)
 
     def count(self, outcome: str) -> int:
         """How many backups had this outcome: kept, deleted or due."""
@@ -115,13 +139,25 @@ class BackupReport(_Report):
     failures: tuple[Failure, ...] = ()
     retention: tuple[Retained, ...] = ()
     healed: tuple[Healed, ...] = ()
+    healing_failure: Failure | None = None  # why nobody could look at what is owed
     notifications: tuple[Delivery, ...] = ()
 
     @property
     def summary(self) -> str:
         """The outcome in a few words."""
         good = sum(copy.complete for copy in self.copies)
-        return f"backup {self.backup_id} {self.state.value}, complete on {good} of {len(self.copies)} destinations"
+        told = f"backup {self.backup_id} {self.state.value}, complete on {good} of {len(self.copies)} destinations"
+        return f"{told}; something else is wrong" if self.also_wrong else told
+
+    @property
+    def also_wrong(self) -> tuple[Failure, ...]:
+        """What did not work besides: deleting what no rule keeps, and paying what earlier runs owe.
+
+        It changes nothing of the outcome, and somebody has to look at it.
+        """
+        stopped = [failure for one in self.retention for failure in one.failures]
+        owed = [one.failure for one in self.healed if one.failure]
+        return (*stopped, *owed, *([self.healing_failure] if self.healing_failure else []))
 
     @property
     def size(self) -> int:
@@ -189,22 +225,20 @@ class HealReport(_Report):
     started_at: datetime
     finished_at: datetime
     healed: tuple[Healed, ...] = ()
+    notifications: tuple[Delivery, ...] = ()
 
     @property
     def failures(self) -> tuple[Failure, ...]:
         """What is still owed."""
-        hint = "look at the destination, then run: dbackup job heal NAME"
-        return tuple(
-            Failure(subject=f"{one.backup_id} on {one.storage}", reason=one.reason, hint=hint)
-            for one in self.healed
-            if not one.complete
-        )
+        return tuple(one.failure for one in self.healed if one.failure)
 
     @property
     def summary(self) -> str:
         """The outcome in a few words."""
         done = sum(one.complete for one in self.healed)
-        return f"healing of {self.job} {self.state.value}, {done} of {len(self.healed)} owed copies are there"
+        off = sum(one.written_off for one in self.healed)
+        told = f"healing of {self.job} {self.state.value}, {done} of {len(self.healed)} owed copies are there"
+        return f"{told}, {off} no longer wanted" if off else told
 
     @property
     def seconds(self) -> float:

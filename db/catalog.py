@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, or_, select, update
@@ -20,11 +20,15 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class Entry:
-    """One backup as the catalog knows it; ``size`` in bytes of its objects on each of its storages."""
+    """One backup as the catalog knows it; ``size`` in bytes of its objects on each of its storages.
+
+    ``written`` are the bytes of its manifest.
+    """
 
     manifest: Manifest
     storages: tuple[str, ...]
     locked: bool
+    written: bytes = field(repr=False)
 
     @property
     def size(self) -> int:
@@ -154,4 +158,6 @@ def _put(session: Session, table: type[Table], values: Mapping[str, object]) -> 
 
 def _entry(row: BackupRow) -> Entry:
     storages = tuple(location.storage for location in row.locations)
-    return Entry(Manifest.parse(row.manifest), storages, any(location.locked for location in row.locations))
+    return Entry(
+        Manifest.parse(row.manifest), storages, any(location.locked for location in row.locations), row.manifest
+    )

@@ -92,6 +92,12 @@ class Executions:
         whose = {"job_name": job_name} if job_name else {}
         self._advance(execution_id, _OPEN, {**values, **whose, "summary": summary, "error": error, "report": report})
 
+    def amend(self, execution_id: str, *, summary: str, report: str) -> None:
+        """Bring the report of a run that is over up to date: its state, and when it ended, stay as they are."""
+        query = update(ExecutionRow).where(ExecutionRow.execution_id == execution_id, ExecutionRow.state.not_in(_OPEN))
+        with self._database.session() as session:
+            session.execute(query.values(summary=summary, report=report))
+
     def _advance(self, execution_id: str, states: Sequence[str], values: Mapping[str, object]) -> None:
         """Change a run that is in one of the states: one statement, so that of two at once only one holds."""
         query = update(ExecutionRow).where(ExecutionRow.execution_id == execution_id, ExecutionRow.state.in_(states))

@@ -32,7 +32,7 @@ from services.spool import Spool, SpoolReader
 from tasks import backup as steps
 from tasks import healing
 from tasks.backup import Prepared
-from tasks.bookkeeping import complete, recorded
+from tasks.bookkeeping import amend, complete, recorded
 from tasks.notifications import BackupStory
 from tasks.step import retried
 
@@ -64,9 +64,10 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
                     _wait(attempts)
             manifest, copies, failures = _settle(prepared, attempts)
         healing.owe(prepared, manifest, copies)
-        report = notifier.told(_report(prepared, manifest, copies, failures))
-        complete(execution, report)
-        report = report.model_copy(update={"healed": healing.pay(prepared)})  # nothing it meets changes this run
+        report = _report(prepared, manifest, copies, failures)
+        complete(execution, report)  # nothing that comes now changes the outcome of this run
+        report = notifier.told(_tended(prepared, manifest, report))
+        amend(execution, report)
     return ended(report)
 
 
@@ -185,8 +186,6 @@ def _report(
 ) -> BackupReport:
     complete = [copy for copy in copies if copy.complete]
     state = RunState.of(succeeded=len(complete), failed=len(copies) - len(complete) + len(failures))
-    # Only a success may delete: while backups fail, the old ones are all there is.
-    retained = [_retained(prepared.plan, manifest, one) for one in prepared.destinations] if state.is_good else []
     return BackupReport(
         state=state,
         backup_id=manifest.backup_id,
@@ -197,8 +196,18 @@ def _report(
         files=manifest.files,
         copies=tuple(copies),
         failures=(*failures, *(copy.failure for copy in copies if copy.failure)),
-        retention=tuple(retained),
     )
+
+
+def _tended(prepared: Prepared, manifest: Manifest, report: BackupReport) -> BackupReport:
+    """Pay what earlier runs owe, then apply retention: what one destination deletes may be owed to another.
+
+    Only a success may delete: while backups fail, the old ones are all there is.
+    """
+    healed, problem = healing.pay(prepared)
+    places = prepared.destinations if report.state.is_good else ()
+    retained = tuple(_retained(prepared.plan, manifest, one) for one in places)
+    return report.model_copy(update={"healed": healed, "healing_failure": problem, "retention": retained})
 
 
 def _retained(plan: Plan, manifest: Manifest, destination: Destination) -> Retained:

@@ -22,7 +22,7 @@ from core.masking import mask
 from core.notifications import Notification
 from core.reports import Delivery
 from flows.sealed_flow import Report, failure_of
-from tasks.notifications import Story, notify, wants
+from tasks.notifications import Story, notify, wanted_events
 
 log = logger(service="notification")
 
@@ -75,12 +75,14 @@ class Notifier(Generic[Report]):
             return tuple(Delivery(channel=one.channel, delivered=False, reason=reason) for one in self._rules)
 
 
-def _sent(rules: Sequence[NotifyRule], tale: Callable[[], Notification]) -> list[UnderWay]:
+def _sent(rules: Sequence[NotifyRule], tale: Callable[[], Notification | None]) -> list[UnderWay]:
     """Send what is told to who wants to hear of it, side by side."""
     if not rules:
         return []
     notification = tale()
-    wanted = [rule for rule in rules if wants(rule, notification.event)]
+    if notification is None:
+        return []
+    wanted = [rule for rule in rules if notification.concerns(wanted_events(rule))]
     return [UnderWay(rule.channel, notification.event, notify.submit(rule, notification)) for rule in wanted]
 
 

@@ -43,7 +43,7 @@ class Authors:
         manifest = backup.manifest
         known = _recorded(manifest.backup_id)
         if known is not None:
-            _require_equal(known, manifest)
+            require_equal(known, manifest)
         elif not manifest.key_ids() and self._encrypts_by(backup.folder.slug, naming.started_at(manifest.backup_id)):
             raise TamperedManifest(
                 f"{manifest.backup_id} is not encrypted, but older backups of {manifest.job.name} are, and this system "
@@ -80,7 +80,8 @@ def _recorded_encrypted(slug: str) -> list[str]:
     return [manifest.backup_id for manifest in manifests if manifest.key_ids()]
 
 
-def _require_equal(known: Manifest, manifest: Manifest) -> None:
+def require_equal(known: Manifest, manifest: Manifest) -> None:
+    """Compare a manifest with the one that this system knows of. Raises TamperedManifest."""
     if known != manifest:
         raise TamperedManifest(
             f"the manifest of {manifest.backup_id} is not the one that was written when the backup was taken",

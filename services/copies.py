@@ -29,18 +29,17 @@ def holds(destination: Destination, folder: Folder) -> bool:
     return any(one.key == manifest for one in destination.storage.list(manifest))
 
 
-def copy(folder: Folder, origin: Destination, target: Destination, keys: Keyring) -> StoredBackup:
-    """Copy one backup, and prove the copy. Raises BackupNotFound for an origin that does not hold it, IntegrityError
-    for one that is damaged, or what storages raise.
+def copy(backup: StoredBackup, origin: Destination, target: Destination) -> None:
+    """Copy one backup that is :func:`genuine`, and prove the copy. Raises IntegrityError for one that is damaged, or
+    what storages raise.
 
     Whatever happens, the target holds the whole backup or nothing that counts as one.
     """
-    backup = genuine(folder, origin, keys)
+    folder = backup.folder
     for file in backup.manifest.files:
         _copy_file(f"{folder.key}/{file.name}", file, origin, target)
     commit(target.storage, folder.key, backup.written)
     log.info("backup copied", backup=folder.backup_id, origin=origin.name, target=target.name)
-    return backup
 
 
 def genuine(folder: Folder, origin: Destination, keys: Keyring) -> StoredBackup:

@@ -13,7 +13,7 @@ from core.events import Event
 from core.log import logger
 from core.notifications import Notification, Place
 from core.ports import NotificationAdapter
-from core.reports import BackupReport, Failure, IntegrityReport, RestoreReport
+from core.reports import BackupReport, Failure, HealReport, IntegrityReport, RestoreReport
 from core.states import RunState
 
 PAUSES = (1.0, 5.0, 25.0)  # seconds before each further try
@@ -69,6 +69,25 @@ def of_backup(report: BackupReport, source: str) -> Notification:
         places=tuple(
             Place(copy.storage, copy.complete, copy.checked if copy.complete else "not complete")
             for copy in report.copies
+        ),
+        failures=report.failures,
+        also_wrong=report.also_wrong,
+        at=report.finished_at,
+    )
+
+
+def of_healing(report: HealReport) -> Notification:
+    """Which copies stay owed."""
+    return Notification(
+        event=_EVENTS.get(report.state, Event.FAILURE),
+        subject=f"Healing of {report.job}",
+        job=report.job,
+        state=report.state,
+        seconds=report.seconds,
+        places=tuple(
+            Place(one.storage, one.complete, f"{one.backup_id} copied from {one.origin}")
+            for one in report.healed
+            if one.complete
         ),
         failures=report.failures,
         at=report.finished_at,

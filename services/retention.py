@@ -12,55 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from core import naming
 from core.container import Keyring
-from core.errors import BackupNotFound, DBackupError, TamperedManifest
+from core.errors import DBackupError
+from core.jobs import JobSpec
 from core.log import logger
-from core.manifest import JobReference, Manifest, ManifestFile, SourceDescription
+from core.manifest import Manifest
 from core.reports import Failure, Retained, RetainedBackup
-from core.retention import Candidate, Decision, Retention, decide
+from core.retention import EVERYTHING, Candidate, Decision
 from services import stored
-from services.authorship import Authors
+from services.candidates import Candidates, Rules, Series, candidate
 from services.destinations import Destination
 from services.records import catalog
-from services.stored import Folder, StoredBackup
+from services.stored import Folder
 
 CUT = "an earlier deletion was cut short"
 log = logger(service="retention")
-
-
-@dataclass(frozen=True)
-class Series:
-    """The backups that are decided about together: those of one job and one source.
-
-    Which of them stand in for each other depends on what they hold.
-    """
-
-    job: JobReference
-    engine: str
-    source: str
-
-    @classmethod
-    def of(cls, job: JobReference, source: SourceDescription) -> Series:
-        """The series that a backup belongs to."""
-        return cls(job, source.engine, source.name)
-
-    def holds(self, manifest: Manifest) -> bool:
-        """Whether a backup belongs to it."""
-        return Series.of(manifest.job, manifest.source) == self
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What decides on a destination: the policy, the job's time zone, and the time at which is decided."""
-
-    policy: Retention
-    zone: ZoneInfo
-    now: datetime
 
 
 @dataclass(frozen=True)
@@ -109,82 +79,42 @@ def _retained(
 
 def _verdicts(place: Destination, series: Series, rules: Rules, keys: Callable[[], Keyring]) -> list[Verdict]:
     """A decision for every backup of the series. Raises on any doubt about what there is."""
-    folders = stored.folders(place.storage, naming.job_slug(series.job.name, series.job.id))
-    found = {one.folder.backup_id: one for one in _backups(place, folders) if series.holds(one.manifest)}
-    _require_genuine(list(found.values()), keys, Authors(place.storage))
-    candidates = [_candidate(place, one) for one in found.values()]
-    decided = decide(candidates, rules.policy, rules.zone, rules.now)
-    verdicts = [Verdict(found[one.backup.backup_id].folder, one) for one in decided]
-    return [*verdicts, *_cut_deletions(place, series, rules, folders, candidates)]
+    found = Candidates(place, series, keys)
+    cut = list(_cut_deletions(found, rules))  # what is read for their sake is known to the other decisions
+    verdicts = [Verdict(found.folders[one.backup.backup_id], one) for one in found.decided(rules)]
+    return [*verdicts, *cut]
 
 
-def _backups(place: Destination, folders: Sequence[Folder]) -> Iterator[StoredBackup]:
-    """The committed backups of a job. One that somebody else deletes at this moment is none any more."""
-    for folder in folders:
-        if folder.complete:
-            try:
-                yield stored.read(place.storage, folder)
-            except BackupNotFound:
-                continue
-
-
-def _require_genuine(backups: Sequence[StoredBackup], keys: Callable[[], Keyring], authors: Authors) -> None:
-    """Raise TamperedManifest or WrongKey unless all of them are as they were written, as far as that can be known."""
-    available = keys() if any(one.manifest.key_ids() for one in backups) else {}
-    for one in backups:
-        authors.require(one, available)
-        if one.manifest.started_at != naming.started_at(one.folder.backup_id):
-            raise TamperedManifest(
-                f"the manifest of {one.folder.backup_id} says that it was started at {one.manifest.started_at}",
-                hint="somebody changed it: look at the destination, and delete this backup by hand if it is none",
-            )
-
-
-def _candidate(place: Destination, backup: StoredBackup) -> Candidate:
-    manifest = backup.manifest
-    pinned = stored.pinned(place.storage, backup.folder)
-    return Candidate(manifest.backup_id, manifest.started_at, not manifest.missing, pinned, _holdings(manifest))
-
-
-def _holdings(manifest: Manifest) -> frozenset[str]:
-    """What a backup holds, each in words that fit nothing else. A part of a database is not the database."""
-    return frozenset(map(_held, manifest.files))
-
-
-def _held(file: ManifestFile) -> str:
-    if file.kind == "globals":
-        return "the globals"
-    # a name in quotes cannot be taken for another name with filters, nor for the globals
-    filters = (f" with {name} {list(chosen)}" for name, chosen in sorted(file.filters.items()))
-    return repr(file.database) + "".join(filters)
-
-
-def _cut_deletions(
-    place: Destination, series: Series, rules: Rules, folders: Sequence[Folder], candidates: Sequence[Candidate]
-) -> Iterator[Verdict]:
+def _cut_deletions(found: Candidates, rules: Rules) -> Iterator[Verdict]:
     """What is left of backups whose manifest is gone although they were committed, and that no rule would keep.
 
     A backup under way is not recorded yet, so it is never taken for one. What a rule would keep may have lost its
     manifest by accident, and is left alone.
     """
-    for folder in folders:
-        manifest = None if folder.complete else _recorded(place, folder)
-        if manifest is None or not series.holds(manifest):
-            continue
-        pinned = stored.pinned(place.storage, folder)
-        one = Candidate(manifest.backup_id, manifest.started_at, pinned=pinned, holds=_holdings(manifest))
-        decided = decide([*candidates, one], rules.policy, rules.zone, rules.now)
-        if not next(decision for decision in decided if decision.backup == one).keep:
+    for folder, one in found.cut():
+        if not _about(one, found.decided(rules, one)).keep:
             yield Verdict(folder, Decision(one, False, (CUT,)))
 
 
-def _recorded(place: Destination, folder: Folder) -> Manifest | None:
-    """The manifest of a backup that the catalog knows to have been committed here."""
-    try:
-        entry = catalog().find(folder.backup_id)
-    except DBackupError:  # not known, or the catalog fails: then what is unfinished stays
-        return None
-    return entry.manifest if place.name in entry.storages else None
+def _about(one: Candidate, decisions: Sequence[Decision]) -> Decision:
+    return next(decision for decision in decisions if decision.backup == one)
+
+
+def wanted(place: Destination, manifest: Manifest, rules: Rules, keys: Callable[[], Keyring]) -> Decision:
+    """Whether a backup that is not on a destination would stay there, and why. Raises what :class:`Candidates` raises.
+
+    A pin holds one copy of a backup, so a pin elsewhere does not count here.
+    """
+    one = candidate(manifest, complete=not manifest.missing, pinned=False)
+    if rules.policy.keeps_everything:
+        return Decision(one, True, (EVERYTHING,))
+    found = Candidates(place, Series.of(manifest.job, manifest.source), keys)
+    return _about(one, found.decided(rules, one))
+
+
+def rules_of(job: JobSpec, destination: str) -> Rules:
+    """What decides now about a job's backups on one of its destinations, which is given by its name."""
+    return Rules(job.retention_at(destination), ZoneInfo(job.timezone), datetime.now(UTC))
 
 
 def _deleted(place: Destination, verdict: Verdict) -> RetainedBackup:

@@ -118,12 +118,19 @@ def find(storage: StorageAdapter, reference: str, *, unfinished: bool = False) -
     for folder in folders(storage):
         if last == folder.backup_id and (folder.complete or unfinished):
             return folder
-        if last == LATEST and folder.complete and (job in ("", folder.slug) or job == _job_name(storage, folder)):
+        if last == LATEST and folder.complete and _is_of(storage, folder, job):
             return folder
     raise BackupNotFound(
         f"there is no complete backup {reference} on {storage.describe()}",
         hint="see what there is with: dbackup list --at DEST",
     )
+
+
+def _is_of(storage: StorageAdapter, folder: Folder, job: str) -> bool:
+    """Whether a backup is of a job, by its name or slug; none means any. Only a folder that can be its own is read."""
+    if job in ("", folder.slug):
+        return True
+    return naming.is_slug_of(folder.slug, job) and job == _job_name(storage, folder)
 
 
 def _job_name(storage: StorageAdapter, folder: Folder) -> str | None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from blocks.addresses import clear, keyring, open_source, open_storage, profile_key
 from core.errors import ConfigurationError, DBackupError, StorageError
@@ -19,10 +17,10 @@ from core.reports import Failure, Retained, StoredCopy
 from core.settings import settings
 from services import backups, retention
 from services.backups import Item, Plan
+from services.candidates import Series
 from services.destinations import Destination
 from services.memory_spool import MemorySpool
 from services.records import catalog
-from services.retention import Rules, Series
 from services.spool import Spool, SpoolReader
 from services.workspace import held, sweep, workspace
 from tasks.bookkeeping import note_crashed
@@ -165,6 +163,6 @@ def retain(spec: JobSpec, manifest: Manifest, destination: Destination) -> Retai
     return retention.apply(
         destination,
         Series.of(manifest.job, manifest.source),
-        Rules(spec.retention_at(destination.name), ZoneInfo(spec.timezone), datetime.now(UTC)),
+        retention.rules_of(spec, destination.name),
         keyring,
     )

@@ -85,3 +85,11 @@ def complete(execution: str, report: BackupReport | RestoreReport | IntegrityRep
     except DBackupError as error:
         log.warning("could not record how the run ended", reason=error.message)
     log.info("run ended", state=report.state.value, summary=report.summary)
+
+
+def amend(execution: str, report: BackupReport) -> None:
+    """Record what became of a run after its outcome was certain: what it healed, and who was told."""
+    try:
+        executions().amend(execution, summary=report.summary, report=report.model_dump_json())
+    except DBackupError as error:
+        log.warning("the record of this run lacks what came after it", reason=error.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from blocks.addresses import keyring
 from core import naming
@@ -10,10 +11,11 @@ from core.errors import DBackupError
 from core.jobs import JobSpec
 from core.log import logger
 from core.manifest import Manifest
-from core.reports import Healed, StoredCopy
-from services import healing
+from core.reports import Failure, Healed, StoredCopy
+from services import healing, retention
 from services.backups import saved_job
 from services.destinations import Destination
+from services.healing import Healing
 from services.records import owed_copies
 from tasks.backup import Prepared, open_destination
 from tasks.step import step
@@ -28,21 +30,26 @@ def owe(prepared: Prepared, manifest: Manifest, copies: Sequence[StoredCopy]) ->
         healing.owe(prepared.plan.folder, manifest.backup_id, missing)
 
 
-def pay(prepared: Prepared) -> tuple[Healed, ...]:
-    """Bring to the destinations of this run what earlier ones owe them. Whatever fails is logged and stays owed."""
+def pay(prepared: Prepared) -> tuple[tuple[Healed, ...], Failure | None]:
+    """Bring to the destinations of this run what earlier ones owe them, as far as the job's retention keeps it.
+
+    Whatever fails stays owed, and comes with the reason; so does why nothing could be looked at.
+    """
     slug, answering = prepared.plan.slug, {one.name for one in prepared.destinations}
     try:
         if any(one.storage in answering for one in owed_copies().of_job(slug)):
-            return heal(slug, prepared.destinations, all_answer=not prepared.unusable)
+            return heal(prepared.plan.spec, slug, prepared.destinations, all_answer=not prepared.unusable), None
     except DBackupError as error:
         log.warning("what earlier runs owe stays owed", reason=error.message)
-    return ()
+        return (), Failure.of("what earlier runs owe", error)
+    return (), None
 
 
 @step("heal")
-def heal(slug: str, destinations: Sequence[Destination], *, all_answer: bool) -> tuple[Healed, ...]:
+def heal(job: JobSpec, slug: str, destinations: Sequence[Destination], *, all_answer: bool) -> tuple[Healed, ...]:
     """Bring every owed copy to the destinations that are open; none of them that fails ends the run."""
-    return tuple(healing.heal(slug, destinations, all_answer=all_answer, keys=keyring()))
+    rules = partial(retention.rules_of, job)
+    return tuple(healing.heal(slug, Healing(destinations, all_answer, keyring(), rules)))
 
 
 @step("initialize")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol, TypeVar
 
 from blocks.addresses import open_channel, open_source, usual_events
@@ -10,7 +11,7 @@ from core.events import ALARMS, Event
 from core.jobs import Address, IntegritySpec, JobSpec, NotifyRule, RestoreSpec
 from core.log import logger
 from core.notifications import Notification
-from core.reports import BackupReport, IntegrityReport, RestoreReport
+from core.reports import BackupReport, HealReport, IntegrityReport, RestoreReport
 from services import notifications
 from tasks.step import step
 
@@ -30,22 +31,27 @@ def notify(rule: NotifyRule, notification: Notification) -> None:
 
 
 def wants(rule: NotifyRule, event: Event) -> bool:
-    """Whether a channel is to be told of an event: by its rule, else by what its kind is for.
+    """Whether a channel is to be told of an event."""
+    return event in wanted_events(rule)
+
+
+def wanted_events(rule: NotifyRule) -> Collection[Event]:
+    """What a channel is to be told of: by its rule, else what its kind is for.
 
     One that cannot be looked up is told of alarms, and so found to be missing.
     """
     if rule.events is not None:
-        return event in rule.events
+        return rule.events
     try:
-        return event in usual_events(rule.channel)
+        return usual_events(rule.channel)
     except DBackupError:
-        return event in ALARMS
+        return ALARMS
 
 
 class Story(Protocol[R_contra]):
     """What a run has to tell: of its start, and of its report or the error that it ended with before it had one."""
 
-    def of_start(self) -> Notification: ...
+    def of_start(self) -> Notification | None: ...
 
     def of_report(self, report: R_contra) -> Notification: ...
 
@@ -69,6 +75,22 @@ class BackupStory:
         source = _source_name(self._job.source)
         name = self._job.name or source
         return notifications.of_error(Event.FAILURE, f"Backup of {name}", error, job=self._job.name, source=source)
+
+
+class HealStory:
+    """What healing has to tell. It takes no backup: of its beginning nobody is told, nor what watches the backups."""
+
+    def __init__(self, job: JobSpec) -> None:
+        self._job = job
+
+    def of_start(self) -> None:
+        return None
+
+    def of_report(self, report: HealReport) -> Notification:
+        return notifications.of_healing(report)
+
+    def of_error(self, error: DBackupError) -> Notification:
+        return notifications.of_error(Event.FAILURE, f"Healing of {self._job.name}", error, job=self._job.name)
 
 
 class RestoreStory:

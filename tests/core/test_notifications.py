@@ -71,6 +71,17 @@ def test_whatever_a_name_holds_a_message_has_no_control_characters(subject: str,
     message.text.encode()
 
 
+def test_a_success_with_something_else_wrong_says_so_and_is_for_whoever_hears_of_alarms() -> None:
+    owed = Failure(subject="b1 on far", reason="the disk is full", hint="make room")
+    message = Notification(Event.SUCCESS, "Backup of x", also_wrong=(owed,))
+    assert message.title == "Backup of x succeeded, but something else is wrong"
+    assert "Also wrong: b1 on far: the disk is full\nWhat to do: make room" in message.text
+    assert message.concerns(ALARMS)
+    assert message.concerns((Event.SUCCESS,))
+    assert not message.concerns((Event.OVERDUE, Event.INTEGRITY))
+    assert not Notification(Event.SUCCESS, "Backup of x").concerns(ALARMS)
+
+
 def test_of_many_failures_the_first_are_told_and_the_rest_is_counted() -> None:
     failures = tuple(Failure(subject=f"d{number}", reason="full", hint="make room") for number in range(9))
     facts = [(fact.name, fact.value) for fact in Notification(Event.FAILURE, "Backup of x", failures=failures).facts]

@@ -348,6 +348,24 @@ def test_the_newest_and_the_pinned_and_the_future_are_never_deleted(
     assert {one for one in backups if one.pinned or one.started_at > NOW + CLOCK_ALLOWANCE} <= kept
 
 
+@given(histories, histories, policies, zones)
+def test_what_a_clock_that_was_far_ahead_has_left_is_told_and_changes_no_other_decision(
+    backups: list[Candidate], ahead: list[Candidate], policy: Retention, zone: ZoneInfo
+) -> None:
+    present = [one for one in backups if one.started_at <= NOW + CLOCK_ALLOWANCE]
+    decades = timedelta(days=365 * 20)
+    future = [
+        dataclasses.replace(one, backup_id=f"future {one.backup_id}", started_at=one.started_at + decades)
+        for one in ahead
+    ]
+    decided = decide([*present, *future], policy, zone, NOW)
+    alone = decide(present, policy, zone, NOW)
+    assert tuple(one for one in decided if one.backup in present) == alone
+    assert all(one.keep for one in decided if one.backup in future)
+    if not policy.keeps_everything:
+        assert all("dated in the future" in one.reasons for one in decided if one.backup in future)
+
+
 @given(histories, policies, zones, st.sampled_from(RULES), st.integers(1, 4))
 def test_a_rule_more_or_a_higher_count_never_deletes_more(
     backups: list[Candidate], policy: Retention, zone: ZoneInfo, rule: str, more: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextvars import copy_context
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from core import naming
 from core.errors import BackupError, BackupNotFound, ConnectionError, RunFailed
 from core.jobs import Address, IntegritySpec, JobSpec
 from core.reports import BackupReport, HealReport
+from core.retention import Retention
 from core.states import RunState
 from core.streams import Chunks
 from flows.backup import backup
@@ -79,6 +81,42 @@ def test_a_destination_that_is_still_away_stays_owed(two: JobSpec, tmp_path: Pat
     assert isinstance(report, HealReport)
     assert [(one.backup_id, one.complete) for one in report.healed] == [(missed.backup_id, False)]
     assert heal(two).healed[0].complete
+
+
+def test_what_retention_would_delete_at_once_is_written_off_and_not_copied(two: JobSpec, tmp_path: Path) -> None:
+    strict = two.model_copy(update={"keep": Retention.parse("last=1,min_keep=1")})
+    missed = partial(two, tmp_path / "far")
+    begun = datetime.now(UTC).replace(microsecond=0)
+    until(lambda: datetime.now(UTC).replace(microsecond=0) > begun, "the next second")
+    report = backup(strict)
+    (healed,) = report.healed
+    assert (healed.backup_id, healed.complete, healed.written_off) == (missed.backup_id, False, True)
+    assert "retention would delete it there at once: no rule keeps it" in healed.reason
+    assert (report.state, report.also_wrong) == (RunState.SUCCESS, ())
+    assert not (tmp_path / "far" / missed.folder).exists()
+    assert heal(strict).healed == ()
+
+
+def test_of_many_owed_copies_only_those_are_made_that_will_stay(two: JobSpec, tmp_path: Path) -> None:
+    missed = []
+    for _ in range(3):
+        begun = datetime.now(UTC).replace(microsecond=0)
+        until(lambda begun=begun: datetime.now(UTC).replace(microsecond=0) > begun, "the next second")
+        missed.append(partial(two, tmp_path / "far"))
+    healed = heal(two.model_copy(update={"keep": Retention.parse("last=2,min_keep=1")})).healed
+    assert [(one.backup_id, one.complete, one.written_off) for one in healed] == [
+        (missed[2].backup_id, True, False),
+        (missed[1].backup_id, True, False),
+        (missed[0].backup_id, False, True),
+    ]
+
+
+def test_where_retention_cannot_decide_the_copy_is_made(two: JobSpec, tmp_path: Path) -> None:
+    damaged = backup(two)
+    (tmp_path / "far" / damaged.folder / naming.MANIFEST).write_bytes(b"{}")
+    missed = partial(two, tmp_path / "far")
+    (healed,) = heal(two.model_copy(update={"keep": Retention.parse("last=1,min_keep=1")})).healed
+    assert (healed.backup_id, healed.complete) == (missed.backup_id, True)
 
 
 def test_a_backup_that_somebody_deleted_is_not_brought_back(two: JobSpec, tmp_path: Path) -> None:
@@ -289,6 +327,7 @@ def test_a_fault_of_healing_changes_nothing_about_the_backup(
         report = backup(two)
     assert report.state is RunState.SUCCESS
     assert [copy.complete for copy in report.copies] == [True, True]
+    assert "what earlier runs owe: unexpected RuntimeError" in str(report.also_wrong[0])
     assert [one.backup_id for one in backup(two).healed] == [missed.backup_id]
 
 

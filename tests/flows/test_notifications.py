@@ -9,14 +9,18 @@ import pytest
 
 from actions import saved
 from actions.door import LOCAL_ADMINISTRATOR
+from core import naming
 from core.errors import DBackupError, RunFailed
 from core.events import Event
-from core.jobs import IntegritySpec, RestoreSpec
+from core.jobs import IntegritySpec, NotifyRule, RestoreSpec
+from core.reports import BackupReport, HealReport
 from core.states import RunState
 from flows.backup import backup
+from flows.heal import heal
 from flows.integrity import integrity
 from flows.restore import restore
 from services.records import executions
+from tests.disks import read_only
 from tests.flows.shop import job, rows
 from tests.servers.certificates import Certificates
 from tests.servers.webhooks import CHECK, TOKEN, WEBHOOK, Answer, Webhooks, shown
@@ -44,6 +48,11 @@ def told(discord: Webhooks) -> list[str]:
     return [shown(message) for message in discord.taken]
 
 
+def made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def test_a_success_is_told_to_who_wants_to_hear_of_it(ops: str, discord: Webhooks, shop: Path, tmp_path: Path) -> None:
     report = backup(job(shop, tmp_path / "b", name="nightly", notify=[f"{ops}:success"]))
     (text,) = told(discord)
@@ -57,6 +66,43 @@ def test_a_success_is_not_told_to_who_waits_for_failures(
 ) -> None:
     report = backup(job(shop, tmp_path / "b", notify=[ops]))
     assert (report.notifications, discord.requests) == ((), 0)
+
+
+def test_what_stays_owed_and_retention_that_stops_are_told_although_the_backup_succeeds(
+    ops: str, discord: Webhooks, shop: Path, tmp_path: Path
+) -> None:
+    wish = job(shop, tmp_path / "near", tmp_path / "far", name=f"also-{tmp_path.name}", keep="last=9")
+    with read_only(made(tmp_path / "far")), pytest.raises(RunFailed):
+        backup(wish)
+    (manifest,) = (tmp_path / "near").rglob(naming.MANIFEST)
+    manifest.write_bytes(b"{}")
+    report = backup(wish.model_copy(update={"notify": (NotifyRule(ops),)}))
+    assert report.state is RunState.SUCCESS
+    (text,) = told(discord)
+    assert "succeeded, but something else is wrong" in text
+    for fact in (f"retention on {tmp_path}/near: ", f"{manifest.parent.name} on {tmp_path}/far: "):
+        assert fact in text, fact
+    recorded = executions().recent(1)[0]
+    assert recorded.summary.endswith("something else is wrong")
+    assert BackupReport.model_validate_json(recorded.report or "").also_wrong == report.also_wrong
+
+
+def test_healing_by_itself_tells_what_stays_owed_and_nothing_when_all_is_paid(
+    ops: str, discord: Webhooks, shop: Path, tmp_path: Path
+) -> None:
+    wish = job(shop, tmp_path / "near", tmp_path / "far", name=f"heal-{tmp_path.name}")
+    with read_only(made(tmp_path / "far")), pytest.raises(RunFailed):
+        backup(wish)
+    told_of = wish.model_copy(update={"notify": (NotifyRule(ops),)})
+    with read_only(tmp_path / "far"), pytest.raises(RunFailed) as caught:
+        heal(told_of)
+    (text,) = told(discord)
+    assert f"Healing of {wish.name} failed" in text
+    assert f"on {tmp_path}/far" in text
+    assert isinstance(caught.value.report, HealReport)
+    assert caught.value.report.notifications[0].delivered
+    assert heal(told_of).state is RunState.SUCCESS
+    assert len(told(discord)) == 1
 
 
 def test_a_partial_backup_is_told_with_its_reason(ops: str, discord: Webhooks, shop: Path, tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from core.errors import BackupLocked, BackupNotFound, ConfigurationError, Connec
 from core.manifest import FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription
 from core.reports import Retained
 from core.retention import Retention
-from services import retention, stored
+from services import candidates, retention, stored
+from services.candidates import Rules, Series
 from services.destinations import Destination
 from services.records import catalog
-from services.retention import Rules, Series
 from tests.disks import as_nobody
 from tests.fakes.storage import MemoryStorage
 
@@ -452,6 +452,7 @@ def test_a_catalog_that_fails_keeps_nothing_from_being_deleted(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retention, "catalog", broken)
+        patch.setattr(candidates, "catalog", broken)
         assert outcomes(pruned(place)) == {new: "kept", old: "deleted"}
     assert known(old)
 
