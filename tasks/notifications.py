@@ -78,7 +78,7 @@ class BackupStory:
 
 
 class HealStory:
-    """What healing has to tell. It takes no backup: of its beginning nobody is told, nor what watches the backups."""
+    """What healing has to tell. Its beginning is no news: it takes no backup, and is not what a watcher waits for."""
 
     def __init__(self, job: JobSpec) -> None:
         self._job = job

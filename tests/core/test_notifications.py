@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.errors import ConfigurationError, RateLimited
-from core.events import CHOICES, Event
+from core.events import ALARMS, CHOICES, Event
 from core.jobs import JobSpec, NotifyRule
 from core.notifications import SHOWN_FAILURES, Notification
 from core.reports import Failure
