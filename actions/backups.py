@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from itertools import islice
 
@@ -187,11 +187,7 @@ def clean(who: Identity, at: Address, *, dry_run: bool) -> list[Leftover]:
     """
     who.require_everywhere(Permission.BACKUPS_WRITE)
     storage, name = _opened(at)
-    known = {entry.manifest.backup_id for entry in catalog().on_storage(name)}
-    found = list(janitor.leftovers(storage, datetime.now(UTC), spared=known | alive(settings().runs)))
-    for leftover in () if dry_run else found:
-        janitor.remove(storage, leftover)
-    return found
+    return janitor.clean(Destination(name, storage), alive(settings().runs), dry_run=dry_run)
 
 
 def _opened(at: Address) -> tuple[StorageAdapter, str]:

@@ -228,3 +228,23 @@ class IntegritySpec(BaseModel):
     def sealed(self, seal: Callable[[str], str]) -> IntegritySpec:
         """The same check with every URL sealed, fit to be stored."""
         return self.model_copy(update={"storages": tuple(address.sealed(seal) for address in self.storages)})
+
+
+class CleaningSpec(BaseModel):
+    """One run of the janitor: the saved storages to clean, and the saved sources to look at; None means all of them.
+
+    Only saved names: a URL could hold a secret, so it is refused and not repeated.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    storages: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
+    dry_run: bool = False
+
+    @field_validator("storages", "sources")
+    @classmethod
+    def _saved(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if not all(SAVED_NAME.fullmatch(name) for name in names or ()):
+            raise ValueError("this is no saved name; save it first, and give its name")
+        return names

@@ -246,6 +246,42 @@ class HealReport(_Report):
         return (self.finished_at - self.started_at).total_seconds()
 
 
+class Leftovers(_Report):
+    """What killed runs left in one place: keys on a storage, or databases on a server. ``removed``: it is gone now."""
+
+    place: str
+    found: tuple[str, ...] = ()
+    removed: bool = False
+    failure: Failure | None = None
+
+
+class CleaningReport(_Report):
+    """One run of the janitor over storages and sources."""
+
+    state: RunState
+    started_at: datetime
+    finished_at: datetime
+    storages: tuple[Leftovers, ...] = ()
+    sources: tuple[Leftovers, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Where nobody could look or remove."""
+        return tuple(one.failure for one in (*self.storages, *self.sources) if one.failure)
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a few words."""
+        removed = sum(len(one.found) for one in self.storages if one.removed)
+        left = sum(len(one.found) for one in self.sources)
+        return f"cleaning {self.state.value}: {removed} leftovers removed, {left} unfinished databases found"
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+
 class CheckedBackup(_Report):
     """What an integrity check found of one backup on one destination."""
 

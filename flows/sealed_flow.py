@@ -19,13 +19,13 @@ from blocks.api import prefect_api
 from core.errors import ConfigurationError, ConnectionError, DBackupError, RunFailed
 from core.log import logger
 from core.masking import mask
-from core.reports import BackupReport, Failure, HealReport, IntegrityReport, RestoreReport
+from core.reports import BackupReport, CleaningReport, Failure, HealReport, IntegrityReport, RestoreReport
 from tasks.step import guarded
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Report = TypeVar("Report", BackupReport, RestoreReport, IntegrityReport, HealReport)
+Report = TypeVar("Report", BackupReport, RestoreReport, IntegrityReport, HealReport, CleaningReport)
 
 _told: ContextVar[list[Any]] = ContextVar("told")
 log = logger(service="prefect")
@@ -117,7 +117,7 @@ def ended(report: Report) -> Report:
     return cast(Report, failed)  # Prefect takes a state for a result and gives the caller what is in it
 
 
-def _failure(report: BackupReport | RestoreReport | IntegrityReport | HealReport) -> RunFailed:
+def _failure(report: BackupReport | RestoreReport | IntegrityReport | HealReport | CleaningReport) -> RunFailed:
     first = next(iter(report.failures))
     return RunFailed(f"{report.summary}: {first}", hint=first.hint, report=report)
 

@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from core.errors import DBackupError
 from core.log import logger
 from core.masking import mask
-from core.reports import BackupReport, HealReport, IntegrityReport, RestoreReport
+from core.reports import BackupReport, CleaningReport, HealReport, IntegrityReport, RestoreReport
 from core.settings import settings
 from core.states import RunState
 from services.records import executions
@@ -75,7 +75,9 @@ def _finish(execution: str, state: RunState, reason: str) -> None:
 
 
 @step("complete")
-def complete(execution: str, report: BackupReport | RestoreReport | IntegrityReport | HealReport) -> None:
+def complete(
+    execution: str, report: BackupReport | RestoreReport | IntegrityReport | HealReport | CleaningReport
+) -> None:
     """Record how the run ended; what is stored is stored, whether this works or not."""
     # A restore is begun of "latest" or of an id; from here on it is known whose backup that was.
     whose = report.job if isinstance(report, RestoreReport) else ""
