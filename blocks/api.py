@@ -18,7 +18,7 @@ from prefect.settings import (
 from prefect.settings.legacy import Setting
 from pydantic import SecretStr
 
-from blocks.embedded import Api, embedded, in_use
+from blocks.embedded import Api, embedded, in_use, running
 from core.errors import ConnectionError
 from core.settings import settings
 
@@ -42,6 +42,18 @@ def prefect_api() -> Iterator[Api]:
             EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=RECONNECTIONS)
             with temporary_settings(_embedded_settings(api)):
                 yield from _within(api)
+
+
+def answering() -> Api | None:
+    """The Prefect API that answers now; none is started."""
+    if (api := _current.get()) is not None:
+        return api if api.answers() else None
+    if not (url := PREFECT_API_URL.value()):
+        return running(settings())
+    try:
+        return _configured(url)
+    except ConnectionError:
+        return None
 
 
 def _embedded_settings(api: Api) -> dict[Setting, Any]:

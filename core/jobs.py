@@ -110,8 +110,9 @@ class JobSpec(BaseModel):
     ``databases`` empty means the one the source names, or all of them; ``exclude`` takes shell patterns.
     ``profile`` names an encryption profile; without one the backup is not encrypted. Tables with at most
     ``exact_rows`` estimated rows are counted exactly, larger ones are estimated. ``retries`` is how often a
-    failed upload is tried again. ``spool`` is where the bytes wait for a slow destination: on disk, or in a bounded
-    memory, where the slowest destination holds the dump up and no upload can be tried again.
+    connection to the source, one to a destination, or an upload is tried again, as long as that can help. ``spool`` is
+    where the bytes wait for a slow destination: on disk, or in a bounded memory, where the slowest destination holds
+    the dump up and no upload can be tried again.
 
     ``keep`` is the retention of every destination, ``keep_at`` that of single ones, by their saved name. ``timezone``,
     an IANA name, says where a day ends.

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     running backups (default: a folder in ``home``). ``database_url`` is an SQLAlchemy URL for the catalog
     (default: SQLite in ``home``). ``encryption_key`` may hold several keys separated by commas: the first
     seals, all of them open. ``server_idle`` is after how many seconds without use the embedded server ends.
+    ``web_host`` and ``web_port`` are where pages and metrics are served; ``metrics_token`` opens the metrics, which
+    nobody gets without one.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
@@ -32,6 +34,9 @@ class Settings(BaseSettings):
     encryption_key: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     server_idle: int = Field(default=600, ge=5)
+    web_host: str = Field(default="127.0.0.1", min_length=1)
+    web_port: int = Field(default=8484, ge=0, le=65535)
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
 
     def model_post_init(self, context: object) -> None:
         """Make every path absolute once, so that a later change of folder changes nothing."""

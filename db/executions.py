@@ -142,6 +142,14 @@ class Executions:
         with self._database.session() as session:
             return {row.job_name: _execution(row) for row in session.scalars(query)}
 
+    def by_state(self) -> dict[tuple[str, RunState], int]:
+        """How many runs there are of each kind, by their state."""
+        query = select(ExecutionRow.kind, ExecutionRow.state, func.count()).group_by(
+            ExecutionRow.kind, ExecutionRow.state
+        )
+        with self._database.session() as session:
+            return {(kind, RunState(state)): number for kind, state, number in session.execute(query)}
+
     def by_day(self, since: datetime, kind: str = "backup") -> dict[tuple[date, RunState], int]:
         """How many runs of a kind were created on each day in UTC from ``since`` on, by their state."""
         with self._database.session() as session:

@@ -106,6 +106,17 @@ class Inventory:
         with self._database.session() as session:
             return {one.slug: one for one in _held(session, query)}
 
+    def last_passed(self) -> dict[str, datetime]:
+        """When a copy of any backup of a job last passed a check, by the job's slug."""
+        query = (
+            select(BackupRow.job_slug, func.max(VerificationRow.moment))
+            .join(VerificationRow, VerificationRow.backup_id == BackupRow.backup_id)
+            .where(VerificationRow.passed)
+            .group_by(BackupRow.job_slug)
+        )
+        with self._database.session() as session:
+            return dict(session.execute(query).tuples().all())
+
     def by_storage(self) -> dict[str, Sum]:
         """What lies on each storage."""
         query = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from db.models import OwedRow
 from db.session import Database
@@ -49,6 +49,12 @@ class OwedCopies:
             return [
                 Owed(row.backup_id, row.storage, row.folder, row.since, row.reason) for row in session.scalars(query)
             ]
+
+    def by_storage(self) -> Mapping[str, int]:
+        """How many copies each storage is owed."""
+        query = select(OwedRow.storage, func.count()).group_by(OwedRow.storage)
+        with self._database.session() as session:
+            return dict(session.execute(query).tuples().all())
 
     def settled(self, backup_id: str, storage: str) -> bool:
         """The copy is there, or nobody wants it, or there is nothing left to make it from; false if none was owed."""

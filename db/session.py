@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, literal, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -36,6 +36,11 @@ class Database:
     def describe(self) -> str:
         """What people may see of its address, without the password."""
         return self.engine.url.render_as_string(hide_password=True)
+
+    def require_answer(self) -> None:
+        """Prove that it can be read. Raises ConfigurationError."""
+        with self.session() as session:
+            session.execute(select(literal(1)))
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -18,7 +18,7 @@ from functools import partial
 from prefect.futures import PrefectFuture
 
 from core.errors import DBackupError
-from core.jobs import JobSpec
+from core.jobs import Address, JobSpec
 from core.manifest import Manifest, ManifestFile, Trigger
 from core.reports import BackupReport, Failure, Retained, StoredCopy
 from core.states import RunState
@@ -53,7 +53,7 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
     """Back up what the job asks for. Raises RunFailed, with the report, unless all of it is safe everywhere."""
     story, name = BackupStory(job), job.name or job.source.shown
     with recorded("backup", name) as execution, notifying(job.notify, story) as notifier:
-        prepared = steps.initialize(job, trigger)
+        prepared = _prepared(job, trigger)
         with steps.alone(prepared), steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
             for item in backups.items(prepared.plan, scratch):
                 attempts.append(Attempt(item, backups.spool(prepared.plan, spools / item.name)))
@@ -69,6 +69,19 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
         report = notifier.told(_tended(prepared, manifest, report))
         amend(execution, report)
     return ended(report)
+
+
+def _prepared(job: JobSpec, trigger: Trigger) -> Prepared:
+    """Connect to the source and to every destination, and again while that can help; a wrong password is not tried."""
+    plan = retried(steps.initialize, job.retries)(job, trigger)
+    return steps.prepared(plan, [_connected(plan, address) for address in job.destinations])
+
+
+def _connected(plan: Plan, address: Address) -> Destination | StoredCopy:
+    try:
+        return retried(steps.connect, plan.spec.retries)(plan, address)
+    except DBackupError as error:
+        return steps.unusable(address, error)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +43,26 @@ class Prepared:
 
 
 @step("initialize")
-def initialize(job: JobSpec, trigger: Trigger) -> Prepared:
-    """Open the blocks, connect to the source and to every destination, and check that there is room.
-
-    A destination that cannot take the backup does not keep it from the others; when none can, its error is raised.
-    """
+def initialize(job: JobSpec, trigger: Trigger) -> Plan:
+    """Open the blocks, connect to the source, and decide what is going to be dumped."""
     plan = backups.plan(job, open_source(job.source), profile_key(job.profile), trigger)
-    opened = [_opened(plan, address) for address in job.destinations]
+    log.info("backup planned", backup=plan.backup_id, databases=len(plan.databases), engine=plan.source.engine)
+    return plan
+
+
+@step("connect", "connect {address.shown}")
+def connect(plan: Plan, address: Address) -> Destination:
+    """Open a destination, and let it prove that it can take the backup. Raises what keeps it from that."""
+    destination = _proven(address)
+    backups.require_room(plan, destination.storage.free_space(), destination.name)
+    return destination
+
+
+def prepared(plan: Plan, opened: Sequence[Destination | StoredCopy]) -> Prepared:
+    """Everything is connected. A destination that cannot take the backup does not keep it from the others.
+
+    Raises its error when none can, and ConfigurationError when two are one and the same place.
+    """
     usable = tuple(one for one in opened if isinstance(one, Destination))
     unusable = tuple(one for one in opened if isinstance(one, StoredCopy))
     if not usable:
@@ -59,38 +72,38 @@ def initialize(job: JobSpec, trigger: Trigger) -> Prepared:
             "two of the destinations are one and the same place", hint="name each place once, by whatever name or path"
         )
     parent = _spools_beside(usable) or settings().runs
-    log.info("backup planned", backup=plan.backup_id, databases=len(plan.databases), engine=plan.source.engine)
     return Prepared(plan, usable, unusable, parent / plan.backup_id)
-
-
-def _opened(plan: Plan, address: Address) -> Destination | StoredCopy:
-    """A destination that has proven that it can take the backup, or why it cannot."""
-    opened = open_destination(address)
-    if isinstance(opened, StoredCopy):
-        return opened
-    try:
-        backups.require_room(plan, opened.storage.free_space(), opened.name)
-    except DBackupError as error:
-        return _unusable(opened.name, error)
-    return opened
 
 
 def open_destination(address: Address) -> Destination | StoredCopy:
     """A destination that has proven that it can be written, or why it cannot."""
-    name = str(address) if address.is_name else "a destination"
     try:
-        name = name if address.is_name else f"the {clear(address).partition(':')[0]}:// destination"
-        storage = open_storage(address)
-        name = name if address.is_name else storage.describe()
-        storage.check()
+        return _proven(address)
     except DBackupError as error:
-        return _unusable(name, error)
-    return Destination(name, storage)
+        return unusable(address, error)
 
 
-def _unusable(name: str, error: DBackupError) -> StoredCopy:
+def _proven(address: Address) -> Destination:
+    storage = open_storage(address)
+    storage.check()
+    return Destination(str(address) if address.is_name else storage.describe(), storage)
+
+
+def unusable(address: Address, error: DBackupError) -> StoredCopy:
+    """What a report says of a destination that could not be used."""
+    name = _name_of(address)
     log.error("destination cannot be used", storage=name, reason=error.message)
     return StoredCopy(storage=name, complete=False, failure=Failure.of(name, error))
+
+
+def _name_of(address: Address) -> str:
+    """What people call a destination, as far as it can be known without connecting to it."""
+    name = str(address) if address.is_name else "a destination"
+    with suppress(DBackupError):
+        if not address.is_name:
+            name = f"the {clear(address).partition(':')[0]}:// destination"
+            name = open_storage(address).describe()
+    return name
 
 
 def _spools_beside(destinations: Sequence[Destination]) -> Path | None:

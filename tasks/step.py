@@ -74,6 +74,9 @@ def retried(task: Task[P, R], retries: int) -> Task[P, R]:
     )
 
 
-def _worth_trying_again(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
+def _worth_trying_again(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
-    return not (isinstance(error, DBackupError) and error.permanent)
+    if isinstance(error, DBackupError) and error.permanent:
+        return False
+    log.warning("failed, and is tried again", step=run.name or task.name, reason=mask(str(error)))
+    return True
