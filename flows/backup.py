@@ -31,6 +31,7 @@ from services.memory_spool import MemorySpool
 from services.spool import Spool, SpoolReader
 from tasks import backup as steps
 from tasks import healing
+from tasks.artifacts import board
 from tasks.backup import Prepared
 from tasks.bookkeeping import amend, complete, recorded
 from tasks.notifications import BackupStory
@@ -54,19 +55,13 @@ def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
     story, name = BackupStory(job), job.name or job.source.shown
     with recorded("backup", name) as execution, notifying(job.notify, story) as notifier:
         prepared = _prepared(job, trigger)
-        with steps.alone(prepared), steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
-            for item in backups.items(prepared.plan, scratch):
-                attempts.append(Attempt(item, backups.spool(prepared.plan, spools / item.name)))
-                _begin(prepared, attempts[-1])
-                attempts[-1].dumped = _dump(prepared.plan, attempts[-1])
-                _let_go(attempts)
-                if job.spool == "memory":  # the bound is for all databases together
-                    _wait(attempts)
-            manifest, copies, failures = _settle(prepared, attempts)
-        healing.owe(prepared, manifest, copies)
-        report = _report(prepared, manifest, copies, failures)
-        complete(execution, report)  # nothing that comes now changes the outcome of this run
-        report = notifier.told(_tended(prepared, manifest, report))
+        with board(prepared.plan) as shown:
+            manifest, copies, failures = _stored(prepared)
+            healing.owe(prepared, manifest, copies)
+            report = _report(prepared, manifest, copies, failures)
+            complete(execution, report)  # nothing that comes now changes the outcome of this run
+            report = notifier.told(_tended(prepared, manifest, report))
+            shown.show(report)
         amend(execution, report)
     return ended(report)
 
@@ -78,10 +73,24 @@ def _prepared(job: JobSpec, trigger: Trigger) -> Prepared:
 
 
 def _connected(plan: Plan, address: Address) -> Destination | StoredCopy:
+    name = steps.name_of(address)
     try:
-        return retried(steps.connect, plan.spec.retries)(plan, address)
+        return retried(steps.connect, plan.spec.retries)(plan, address, name)
     except DBackupError as error:
-        return steps.unusable(address, error)
+        return steps.unusable(name, error)
+
+
+def _stored(prepared: Prepared) -> tuple[Manifest, list[StoredCopy], list[Failure]]:
+    """Dump one database after the other, and bring each to every destination beside its dump."""
+    with steps.alone(prepared), steps.folders(prepared) as (spools, scratch), _under_way(prepared) as attempts:
+        for item in backups.items(prepared.plan, scratch):
+            attempts.append(Attempt(item, backups.spool(prepared.plan, spools / item.name)))
+            _begin(prepared, attempts[-1])
+            attempts[-1].dumped = _dump(prepared.plan, attempts[-1])
+            _let_go(attempts)
+            if prepared.plan.spec.spool == "memory":  # the bound is for all databases together
+                _wait(attempts)
+        return _settle(prepared, attempts)
 
 
 @contextmanager

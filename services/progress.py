@@ -1,6 +1,6 @@
 """How far a run is, for whoever watches it in the same process.
 
-A step announces itself and reports its bytes; a watcher, when there is one, draws them. The watcher travels in a
+A step announces itself and reports its bytes; watchers, when there are some, draw them. They travel in a
 context variable, which the threads of a run inherit, so that no function has to hand it on.
 """
 
@@ -25,30 +25,34 @@ class Watcher(Protocol):
         """The step is over."""
 
 
-_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
 
 @contextmanager
 def watched_by(watcher: Watcher) -> Iterator[None]:
-    """Within this context, every step reports to the watcher."""
-    token = _watcher.set(watcher)
+    """Within this context, every step reports to this watcher, too."""
+    token = _watchers.set((*_watchers.get(), watcher))
     try:
         yield
     finally:
-        _watcher.reset(token)
+        _watchers.reset(token)
 
 
 @contextmanager
 def step(name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """Announce a step and give the function that reports its bytes."""
-    watcher = _watcher.get()
-    if watcher is None:
-        yield lambda _: None
-        return
-    watcher.started(name, total)
+    watchers = _watchers.get()
+
+    def advance(size: int) -> None:
+        for watcher in watchers:
+            watcher.advanced(name, size)
+
+    for watcher in watchers:
+        watcher.started(name, total)
     good = False
     try:
-        yield lambda size: watcher.advanced(name, size)
+        yield advance
         good = True
     finally:
-        watcher.ended(name, good=good)
+        for watcher in watchers:
+            watcher.ended(name, good=good)

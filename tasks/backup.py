@@ -50,8 +50,8 @@ def initialize(job: JobSpec, trigger: Trigger) -> Plan:
     return plan
 
 
-@step("connect", "connect {address.shown}")
-def connect(plan: Plan, address: Address) -> Destination:
+@step("connect", "connect {name}")
+def connect(plan: Plan, address: Address, name: str) -> Destination:
     """Open a destination, and let it prove that it can take the backup. Raises what keeps it from that."""
     destination = _proven(address)
     backups.require_room(plan, destination.storage.free_space(), destination.name)
@@ -80,7 +80,7 @@ def open_destination(address: Address) -> Destination | StoredCopy:
     try:
         return _proven(address)
     except DBackupError as error:
-        return unusable(address, error)
+        return unusable(name_of(address), error)
 
 
 def _proven(address: Address) -> Destination:
@@ -89,14 +89,13 @@ def _proven(address: Address) -> Destination:
     return Destination(str(address) if address.is_name else storage.describe(), storage)
 
 
-def unusable(address: Address, error: DBackupError) -> StoredCopy:
+def unusable(name: str, error: DBackupError) -> StoredCopy:
     """What a report says of a destination that could not be used."""
-    name = _name_of(address)
     log.error("destination cannot be used", storage=name, reason=error.message)
     return StoredCopy(storage=name, complete=False, failure=Failure.of(name, error))
 
 
-def _name_of(address: Address) -> str:
+def name_of(address: Address) -> str:
     """What people call a destination, as far as it can be known without connecting to it."""
     name = str(address) if address.is_name else "a destination"
     with suppress(DBackupError):

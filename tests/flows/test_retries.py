@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from core.errors import DBackupError
+from core.errors import DBackupError, RunFailed
 from core.jobs import JobSpec
 from core.states import RunState
 from flows.backup import backup
