@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from core.errors import ConfigurationError, ConnectionError
 from core.log import logger
 from core.settings import Settings
 
+AUTH = "server.auth"  # user and password
 ADDRESS = "server.json"  # where the embedded server answers and what it asks for
 IN_USE = "in-use"  # locked, shared, by every process that needs the embedded server
 SERVER = "serving"  # locked by the embedded server itself: one for each home
@@ -36,6 +38,7 @@ LOG = "server.log"
 BLOCK_KEY = "block.key"
 DATABASE = "prefect.db"
 
+_END_SECONDS = 30.0
 _START_SECONDS = 90.0  # a cold start on a slow disk has been seen to take 30
 log = logger(service="prefect")
 
@@ -151,23 +154,48 @@ def reseal_block_key(current: Settings) -> bool:
     return True
 
 
+def ended(current: Settings) -> int | None:
+    """End the server of this home, if one runs, and give the port that it had. Raises ConnectionError."""
+    if (api := running(current)) is None:
+        return None
+    process = int(json.loads((folder(current) / ADDRESS).read_text())["pid"])
+    os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + _END_SECONDS
+    while _is_served(current):
+        if time.monotonic() > deadline:
+            raise ConnectionError(
+                "the embedded Prefect server does not end", hint=f"end process {process}, then try again"
+            )
+        time.sleep(0.1)
+    return httpx.URL(api.url).port
+
+
+def command() -> tuple[str, ...]:
+    """What starts the server."""
+    return (sys.executable, "-m", "blocks.server")
+
+
+def environment(current: Settings) -> dict[str, str]:
+    """What the server has in its environment beside ours. Raises WrongKey and ConfigurationError."""
+    return {
+        "DBACKUP_HOME": str(current.home),
+        "PREFECT_HOME": str(folder(current)),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": _database_url(current),
+        "PREFECT_SERVER_ENCRYPTION_KEY": _block_key(current),
+        # A command that quiets Prefect's console is not to quiet the server's log.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",
+        "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "NOTSET",
+    }
+
+
 def _start(current: Settings) -> subprocess.Popen[bytes]:
     """Start the server in a session of its own, so that it outlives this command."""
-    key = _block_key(current)
+    added = environment(current)
     log_file = os.open(folder(current) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(log_file, "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "blocks.server"],
-            env={
-                **{name: value for name, value in os.environ.items() if name != "DBACKUP_PASSWORD"},
-                "DBACKUP_HOME": str(current.home),
-                "PREFECT_HOME": str(folder(current)),
-                "PREFECT_SERVER_DATABASE_CONNECTION_URL": _database_url(current),
-                "PREFECT_SERVER_ENCRYPTION_KEY": key,
-                # A command that quiets Prefect's console is not to quiet the server's log.
-                "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",
-                "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "NOTSET",
-            },
+            command(),
+            env={**{name: value for name, value in os.environ.items() if name != "DBACKUP_PASSWORD"}, **added},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

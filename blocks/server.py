@@ -18,7 +18,8 @@ from pathlib import Path
 
 import uvicorn
 
-from blocks.embedded import ADDRESS, IN_USE, SERVER, folder, running
+from blocks.embedded import ADDRESS, AUTH, IN_USE, SERVER, folder, running
+from blocks.private_files import written_once
 from core.settings import settings
 
 _LOOK_SECONDS = 1.0
@@ -30,10 +31,13 @@ def main() -> None:
     home = folder(settings())
     if not _is_ours(home / SERVER):
         return
-    auth = f"dbackup:{secrets.token_urlsafe(24)}"
+    auth = _auth(home)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", 0))
+        try:
+            listener.bind(("127.0.0.1", settings().server_port))
+        except OSError as error:
+            sys.exit(f"port {settings().server_port} of 127.0.0.1 cannot be used: {error.strerror}")
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         _configure(auth, url)
         # uvicorn raises the signal that ended it once more; without a handler the address would stay behind.
@@ -44,6 +48,11 @@ def main() -> None:
             server.run(sockets=[listener])
         finally:
             _withdraw(home / ADDRESS, f"{url}/api")
+
+
+def _auth(home: Path) -> str:
+    """What the server asks for: random, and the same after a restart, so that what runs can go on."""
+    return written_once(home / AUTH, f"dbackup:{secrets.token_urlsafe(24)}")
 
 
 def _is_ours(path: Path) -> bool:

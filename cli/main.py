@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import audit, backups, doctor, groups, jobs, keys, metrics, runs, saved, tokens, users
+from cli import audit, backups, doctor, groups, jobs, keys, metrics, runs, saved, tokens, up, users
 from cli.exits import exit_code, flushed, opened_streams
 from cli.output import Output
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # what it imports takes longer than everything else that help needs
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for part in (runs.app, backups.app, audit.app, doctor.app, metrics.app):
+for part in (runs.app, backups.app, up.app, audit.app, doctor.app, metrics.app):
     app.add_typer(part)
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)

@@ -25,6 +25,7 @@ class Permission(StrEnum):
     VAULT_WRITE = "vault:write"
     VAULT_REVEAL = "vault:reveal"
     SYSTEM_READ = "system:read"
+    SYSTEM_WRITE = "system:write"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
     GROUPS_WRITE = "groups:write"

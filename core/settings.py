@@ -21,7 +21,8 @@ class Settings(BaseSettings):
     ``home`` holds the catalog, the generated key and the embedded Prefect server; ``scratch`` the spools of
     running backups (default: a folder in ``home``). ``database_url`` is an SQLAlchemy URL for the catalog
     (default: SQLite in ``home``). ``encryption_key`` may hold several keys separated by commas: the first
-    seals, all of them open. ``server_idle`` is after how many seconds without use the embedded server ends.
+    seals, all of them open. ``server_idle`` is after how many seconds without use the embedded server ends,
+    ``server_port`` where it listens on the loopback (0: wherever there is room).
     ``web_host`` and ``web_port`` are where pages and metrics are served; ``metrics_token`` opens the metrics, which
     nobody gets without one.
     """
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     encryption_key: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     server_idle: int = Field(default=600, ge=5)
+    server_port: int = Field(default=0, ge=0, le=65535)
     web_host: str = Field(default="127.0.0.1", min_length=1)
     web_port: int = Field(default=8484, ge=0, le=65535)
     metrics_token: SecretStr | None = Field(default=None, min_length=16)

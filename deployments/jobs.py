@@ -7,26 +7,24 @@ names they are saved under: a URL could hold a secret, and a deployment is store
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from blocks.api import prefect_api
 from blocks.saved import Kind, load
-from core.errors import ConfigurationError, ConnectionError
+from core.errors import ConfigurationError
 from core.jobs import SAVED_NAME, Address, JobSpec
-from core.masking import mask
+from deployments import pool
+from deployments.client import prefect_client
 from flows.backup import backup
 
 TAG = "dbackup-job"  # what tells our deployments from others on a shared server
@@ -37,7 +35,7 @@ def create(spec: JobSpec) -> None:
     """Save a new job. Raises ConfigurationError for a name that is taken or wrong, or for what is not saved."""
     _require_name(spec.name)
     _require_saved(spec)
-    with _client() as client:
+    with prefect_client() as client:
         if _find(client, spec.name):
             raise ConfigurationError(
                 f"there is a job named {spec.name} already",
@@ -48,7 +46,7 @@ def create(spec: JobSpec) -> None:
 
 def get(name: str) -> JobSpec:
     """The job of this name. Raises ConfigurationError that names those that exist."""
-    with _client() as client:
+    with prefect_client() as client:
         if found := _find(client, name):
             return _spec(found)
         raise _unknown(client, name)
@@ -86,7 +84,7 @@ class Jobs:
 
 def everything() -> Jobs:
     """Every job. One that cannot be read does not keep the others from being known."""
-    with _client() as client:
+    with prefect_client() as client:
         deployments = sorted(_deployments(client), key=lambda one: one.name)
     found = [_read(one) for one in deployments]
     return Jobs(
@@ -98,7 +96,7 @@ def everything() -> Jobs:
 
 def delete(name: str) -> None:
     """Forget a job, readable or not. Its backups stay. Raises ConfigurationError when there is none of this name."""
-    with _client() as client:
+    with prefect_client() as client:
         if not (found := _find(client, name)):
             raise _unknown(client, name)
         client.delete_deployment(found.id)
@@ -138,26 +136,17 @@ def _require_saved(spec: JobSpec) -> None:
 
 
 def _put(spec: JobSpec) -> None:
+    pool.ensure()
     RunnerDeployment.from_flow(
         backup,
         name=spec.name,
         parameters={"job": spec.model_dump(mode="json"), "trigger": "schedule"},
         description=f"Back up {spec.source} to {', '.join(spec.destinations)}.",
         tags=[TAG],
+        work_pool_name=pool.POOL,
         concurrency_limit=1,  # a job never overlaps itself
         entrypoint_type=EntrypointType.MODULE_PATH,
     ).apply()
-
-
-@contextmanager
-def _client() -> Iterator[SyncPrefectClient]:
-    with prefect_api() as api, get_client(sync_client=True) as client:
-        try:
-            yield client
-        except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-            raise ConnectionError(
-                f"the Prefect API at {api.url} failed: {mask(str(error))}", hint="look at its log, then try again"
-            ) from None
 
 
 def _find(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:

@@ -25,7 +25,7 @@ log = logger(service="catalog")
 @contextmanager
 def recorded(kind: str, job: str) -> Iterator[str]:
     """Record a run from here on, under the id that is given. Whatever ends it early gives it a final state."""
-    _mark_crashed()
+    mark_crashed()
     execution = _begin(kind, job)
     try:
         with workspace(settings().runs, f"{_RUN}{execution}"):
@@ -43,7 +43,7 @@ def _reason(error: BaseException) -> str:
     return "\n".join([mask(str(error)), *getattr(error, "__notes__", ())])
 
 
-def _mark_crashed() -> None:
+def mark_crashed() -> None:
     """A run whose process is gone without a word left the folder that it held behind: it is not running."""
     for name in sweep(settings().runs):
         note_crashed(name)

@@ -1,0 +1,69 @@
+"""``dbackup up`` and ``queue``: the whole system of this machine, and the queue it works on."""
+
+from __future__ import annotations
+
+import signal
+import time
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.command import command
+from cli.output import Output
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from deployments.supervisor import News
+
+app = typer.Typer()
+
+
+@command(app)
+def up(out: Output) -> None:
+    """Run everything: Prefect's server, the queue and its worker, until it is told to end (Ctrl-C, SIGTERM)."""
+    from actions import queue
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import words
+
+    begun, ended = time.monotonic(), Event()
+
+    def told(number: int, frame: FrameType | None) -> None:
+        out.note("stopping: what runs is cancelled and cleaned up")
+        ended.set()
+
+    def started() -> None:
+        seconds = time.monotonic() - begun
+        out.answer({"ready": True, "seconds": round(seconds, 1)}, f"ready after {words.duration(seconds)}")
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, told)
+    queue.run(LOCAL_ADMINISTRATOR, lambda news: out.note(_line(news)), started, ended)
+    out.note("stopped")
+
+
+def _line(news: News) -> str:
+    from deployments.supervisor import Change
+
+    signs = {Change.READY: "✓", Change.STARTED_AGAIN: "✓", Change.STOPPED: "·"}
+    return f"{signs.get(news.change, '!')} {news.part:8} {news.change.value}{'  ' * bool(news.detail)}{news.detail}"
+
+
+@command(app, "queue")
+def show(
+    out: Output,
+    *,
+    limit: Annotated[int | None, typer.Option(min=1, max=1000, help="How many runs at once, from now on.")] = None,
+) -> None:
+    """Show the queue: how many runs there may be at once, and who takes them."""
+    from actions import queue
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli.render import table
+
+    if limit is not None:
+        queue.set_limit(LOCAL_ADMINISTRATOR, limit)
+    found = queue.queue(LOCAL_ADMINISTRATOR)
+    workers = table(("Worker", "State"), [(one.name, "at work" if one.alive else "silent") for one in found.workers])
+    told = workers if found.workers else "nobody takes from it: start the system with dbackup up"
+    out.answer(found, f"at most {found.limit or 'any number of'} runs at once", told)

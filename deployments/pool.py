@@ -1,0 +1,94 @@
+"""The queue: a work pool of Prefect's. Its limit is how many runs there are at once; first in, first out.
+
+Any number of workers on any number of machines take from it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import WorkerStatus
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.workers.process import ProcessWorker
+
+from deployments.client import prefect_client
+
+POOL = "dbackup"
+DEFAULT_LIMIT = 2
+_SILENT = timedelta(seconds=30)  # a worker that was not heard of for so long takes nothing
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Somebody who takes from the queue. ``name`` says on which machine."""
+
+    name: str
+    alive: bool
+    heard_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The queue as it stands: how many runs at once at most, and who takes from it."""
+
+    limit: int | None
+    workers: tuple[Worker, ...]
+
+    @property
+    def is_served(self) -> bool:
+        """Whether anybody takes from it."""
+        return any(worker.alive for worker in self.workers)
+
+
+def ensure() -> None:
+    """Make the pool where there is none; one that exists is left as it is."""
+    with prefect_client() as client:
+        if _exists(client):
+            return
+        template = ProcessWorker.get_default_base_job_template()
+        wanted = WorkPoolCreate(
+            name=POOL, type=ProcessWorker.type, base_job_template=template, concurrency_limit=DEFAULT_LIMIT
+        )
+        with suppress(ObjectAlreadyExists):  # another machine was quicker
+            client.create_work_pool(wanted)
+
+
+def look() -> Queue:
+    """The queue as it stands; without a limit and workers when nobody has made it yet."""
+    with prefect_client() as client:
+        try:
+            limit = client.read_work_pool(POOL).concurrency_limit
+            found = client.read_workers_for_work_pool(POOL)
+        except ObjectNotFound:
+            return Queue(DEFAULT_LIMIT, ())
+    oldest = datetime.now(UTC) - _SILENT
+    return Queue(
+        limit,
+        tuple(
+            Worker(
+                one.name,
+                one.status is WorkerStatus.ONLINE and (one.last_heartbeat_time or oldest) > oldest,
+                one.last_heartbeat_time,
+            )
+            for one in sorted(found, key=lambda one: one.name)
+        ),
+    )
+
+
+def set_limit(limit: int) -> None:
+    """Change how many runs there may be at once; those that run go on."""
+    ensure()
+    with prefect_client() as client:
+        client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=limit))
+
+
+def _exists(client: SyncPrefectClient) -> bool:
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""Runs that nobody carries out any longer: found, and given a final state, so that their slots are free.
+
+A worker that is killed together with its runs leaves them "running" for ever. Whether a run lives is asked of this
+machine: its process carries the run's id in its environment, and a run that was begun on the command line holds the
+folder of its execution. Runs of other machines are left to those.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Crashed
+
+from core.log import logger
+from core.settings import settings
+from deployments.client import prefect_client
+from deployments.worker import HOST
+from services.records import executions
+from services.workspace import alive
+from tasks.bookkeeping import mark_crashed
+
+_OPEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_RUN_ID = b"PREFECT__FLOW_RUN_ID="
+_PAGE = 200
+log = logger(service="reconcile")
+
+
+def reconcile(*, whole: bool) -> list[str]:
+    """Mark what has died as crashed, and give the names of those runs.
+
+    ``whole`` says that no other machine works for this API: then also runs of which nobody knows the machine are ours.
+    """
+    with prefect_client() as client:
+        living, here = _living(), socket.gethostname()
+        dead = [run for run in _open_runs(client) if _is_ours(run, here, whole=whole) and not _lives(run, living)]
+        for run in dead:
+            client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
+            log.warning("a run had died without a word", run=run.name)
+    mark_crashed()
+    return [run.name for run in dead]
+
+
+def _is_ours(run: FlowRun, here: str, *, whole: bool) -> bool:
+    host = (run.labels or {}).get(HOST)
+    return host == here or (host is None and whole)
+
+
+def _lives(run: FlowRun, living: frozenset[str]) -> bool:
+    return str(run.id) in living
+
+
+def _open_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_OPEN)))
+    found: list[FlowRun] = []
+    while page := client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found)):
+        found += page
+    yield from found
+
+
+def _living() -> frozenset[str]:
+    """The ids of the flow runs that some process of this machine carries out."""
+    prefix = "run-"
+    held = {name.removeprefix(prefix) for name in alive(settings().runs) if name.startswith(prefix)}
+    begun_here = {one.flow_run_id for one in map(executions().get, held) if one and one.flow_run_id}
+    return frozenset({*begun_here, *_carried_out()})
+
+
+def _carried_out() -> Iterator[str]:
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            environment = (process / "environ").read_bytes()
+        except OSError:  # it ended just now, or belongs to somebody else
+            continue
+        for variable in environment.split(b"\0"):
+            if variable.startswith(_RUN_ID):
+                yield variable.removeprefix(_RUN_ID).decode()

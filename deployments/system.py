@@ -1,0 +1,186 @@
+"""The whole system on one machine: which parts it has, in the order in which they start.
+
+With ``PREFECT_API_URL`` set the server is somebody else's, and this machine only works for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event
+
+import httpx
+
+from blocks import embedded
+from core.errors import ConfigurationError, DBackupError
+from core.log import logger
+from core.settings import Settings, settings
+from deployments.supervisor import News, Part, Supervisor
+
+END_SECONDS = 25.0  # that the worker takes at most to end what runs
+LOCK = "up.lock"
+LOGS = "logs"
+RECONCILE_SECONDS = 30.0
+log = logger(service="system")
+
+
+@contextmanager
+def the_only_one(home: Path) -> Iterator[None]:
+    """Hold the lock of the one system that a home can have. Raises ConfigurationError when another one runs."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write to {home}: {error.strerror}", hint="set DBACKUP_HOME to a writable folder"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        yield
+    except BlockingIOError:
+        owner = (home / LOCK).read_text().strip() or "?"
+        raise ConfigurationError(
+            f"a system of this home runs already, as process {owner}",
+            hint=f"stop that one first, or set DBACKUP_HOME to another folder than {home}",
+        ) from None
+    finally:
+        os.close(lock)
+
+
+def run(tell: Callable[[News], None], started: Callable[[], None], ended: Event) -> None:
+    """Run the system until ``ended`` is set; ``started`` is called once everything is ready.
+
+    Raises ConfigurationError when a system of this home runs already or a port is in use, ConnectionError when a part
+    does not become ready.
+    """
+    current = settings()
+    with ExitStack() as stack:
+        stack.enter_context(the_only_one(current.home))
+        shared = bool(os.environ.get("PREFECT_API_URL"))
+        if not shared:
+            stack.enter_context(embedded.in_use(current))
+        server = [] if shared else [_server(current)]
+        parts = [*server, _worker(whole=not shared), _web(current)]
+        supervisor = Supervisor(parts, current.home / LOGS, tell)
+        try:
+            supervisor.start(ended)
+            if not ended.is_set():
+                started()
+            supervisor.watch(ended, _Chores(whole=not shared))
+        finally:
+            supervisor.stop()
+
+
+def _server(current: Settings) -> Part:
+    port = _port(current)
+    return Part(
+        "server",
+        embedded.command(),
+        ready=lambda: embedded.running(current) is not None,
+        address=lambda: f"http://127.0.0.1:{port}",
+        environment=lambda: {**embedded.environment(current), "DBACKUP_SERVER_PORT": str(port)},
+    )
+
+
+def _port(current: Settings) -> int:
+    """Where the server is going to listen, now and after every restart.
+
+    A server that a command has started makes room for ours, which answers at the same address to the same password.
+    """
+    before = embedded.ended(current)
+    return _require_free("127.0.0.1", current.server_port or before or 0, "DBACKUP_SERVER_PORT")
+
+
+def _require_free(host: str, port: int, setting: str) -> int:
+    """The port, or for 0 any that is free. Raises ConfigurationError when somebody else listens there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {port} of {host} cannot be used: {error.strerror}",
+                hint=f"end what uses it, or set {setting} to another one",
+            ) from None
+        return int(listener.getsockname()[1])
+
+
+def _worker(*, whole: bool) -> Part:
+    return Part(
+        "worker",
+        (sys.executable, "-m", "deployments.worker"),
+        ready=_is_served,
+        address=lambda: f"takes from the queue as {socket.gethostname()}",
+        environment=_api,
+        prepare=lambda: prepare(whole=whole),
+        stop_seconds=END_SECONDS + 10,
+    )
+
+
+def _web(current: Settings) -> Part:
+    url = f"http://{current.web_host}:{current.web_port}"
+    return Part(
+        "web",
+        (sys.executable, "-m", "dashboard"),
+        ready=lambda: _answers(f"{url}/health"),
+        address=lambda: url,
+        environment=_api,
+        prepare=lambda: _require_free(current.web_host, current.web_port, "DBACKUP_WEB_PORT"),
+    )
+
+
+def _answers(url: str) -> bool:
+    """Whether anything answers there, well or not."""
+    try:
+        httpx.get(url, timeout=2.0, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def _api() -> Mapping[str, str]:
+    """Where the worker and its runs find the API: of the embedded server, if there is one."""
+    quick = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_LOGGING_LEVEL": "WARNING"}
+    if api := embedded.running(settings()):
+        return {**quick, "PREFECT_API_URL": api.url, "PREFECT_API_AUTH_STRING": api.auth or ""}
+    return quick
+
+
+def _is_served() -> bool:
+    from deployments import pool
+
+    here = socket.gethostname()
+    return any(worker.alive and worker.name == here for worker in pool.look().workers)
+
+
+class _Chores:
+    """What is done while the system runs: looking for runs that have died."""
+
+    def __init__(self, *, whole: bool) -> None:
+        self._whole, self._next = whole, time.monotonic() + RECONCILE_SECONDS
+
+    def __call__(self) -> None:
+        """Do what is due."""
+        if time.monotonic() < self._next:
+            return
+        prepare(whole=self._whole)
+        self._next = time.monotonic() + RECONCILE_SECONDS
+
+
+def prepare(*, whole: bool) -> None:
+    """What must be so before anything runs: the queue exists, and no dead run holds a place in it."""
+    from deployments import pool, reconcile
+
+    try:
+        pool.ensure()
+        reconcile.reconcile(whole=whole)
+    except DBackupError as error:
+        log.warning("could not look after the runs", reason=error.message)

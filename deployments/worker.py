@@ -1,0 +1,100 @@
+"""``python -m deployments.worker``: takes runs from the queue and carries each out in a process of its own.
+
+Told to end, it takes nothing more, cancels what runs, and waits until that is cleaned up. Where the API is comes from
+``PREFECT_API_URL``; the run's process gets this process' environment, so nothing of it stands in an argument list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Any
+from uuid import UUID
+
+import anyio
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import PrefectException
+from prefect.states import Cancelling
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from core.log import configure, logger
+from core.settings import settings
+from deployments.pool import POOL
+from deployments.system import END_SECONDS
+
+HOST = "dbackup.host"  # the label of a flow run: the machine that carries it out
+log = logger(service="worker")
+
+
+class Worker(ProcessWorker):
+    """A process worker that knows what it runs, and ends in order."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(work_pool_name=POOL, name=name, create_pool_if_not_found=False)
+        self._mine: set[UUID] = set()
+        self._ending = False
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Take what waits, unless the end has come."""
+        return [] if self._ending else await super().get_and_submit_flow_runs()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        """Carry out one run, and say on which machine that is."""
+        self._mine.add(flow_run.id)
+        try:
+            await self.client.update_flow_run_labels(flow_run.id, {HOST: socket.gethostname()})
+            return await super().run(flow_run, configuration, task_status)
+        finally:
+            self._mine.discard(flow_run.id)
+
+    async def end(self) -> None:
+        """Cancel what runs, and wait until it is cleaned up."""
+        self._ending = True
+        log.info("ending", runs=len(self._mine))
+        for flow_run_id in tuple(self._mine):
+            try:
+                await self.client.set_flow_run_state(flow_run_id, Cancelling(message="dbackup was told to end"))
+            except (PrefectException, OSError) as error:
+                log.warning("could not cancel a run", run=str(flow_run_id), reason=str(error))
+        with anyio.move_on_after(END_SECONDS):
+            while self._mine:
+                await anyio.sleep(0.1)
+
+
+async def _serve() -> None:
+    worker, loop = Worker(socket.gethostname()), asyncio.get_running_loop()
+    serving = asyncio.create_task(worker.start(printer=log.info))
+    ending: list[asyncio.Task[Any]] = []
+
+    async def end() -> None:
+        await worker.end()
+        serving.cancel()
+
+    def told() -> None:
+        if not ending:
+            ending.append(asyncio.create_task(end()))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        log.info("ended")
+
+
+def main() -> None:
+    """Work until told to end. Prefect reads its settings when it is imported, so the caller has set them."""
+    os.umask(0o077)
+    configure(settings().log_level)
+    asyncio.run(_serve())
+
+
+if __name__ == "__main__":
+    main()
