@@ -36,11 +36,25 @@ def up(out: Output) -> None:
     def started() -> None:
         seconds = time.monotonic() - begun
         out.answer({"ready": True, "seconds": round(seconds, 1)}, f"ready after {words.duration(seconds)}")
+        _invite(out)
 
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, told)
     queue.run(LOCAL_ADMINISTRATOR, lambda news: out.note(_line(news)), started, ended)
     out.note("stopped")
+
+
+def _invite(out: Output) -> None:
+    """Where nobody can log in as an administrator yet, the way in."""
+    from actions import sessions, users
+    from actions.door import LOCAL_ADMINISTRATOR
+    from core.settings import settings
+
+    if sessions.needs_administrator():
+        link = f"/setup?link={users.invite_administrator(LOCAL_ADMINISTRATOR)}"
+        out.note(
+            f"nobody can log in yet; the first administrator is made here, once, within an hour:\n  http://{settings().web_host}:{settings().web_port}{link}"
+        )
 
 
 def _line(news: News) -> str:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from threading import Event
 
-from core.errors import ConfigurationError, ConnectionError
+from core.errors import ConfigurationError, ConnectionError, DBackupError
 
 LOOK_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds before a part is started again
@@ -37,7 +37,7 @@ class Part:
     ready: Callable[[], bool] = field(repr=False)
     address: Callable[[], str] = field(default=lambda: "", repr=False)
     environment: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
-    prepare: Callable[[], None] = field(default=lambda: None, repr=False)  # called before each start
+    prepare: Callable[[], object] = field(default=lambda: None, repr=False)  # called before each start
     start_seconds: float = 90.0
     stop_seconds: float = 10.0
 
@@ -94,10 +94,15 @@ class _Running:
         """The exit code, once, when the process has ended; then it is due to be started again after a pause."""
         if self.process is None or (code := self.process.poll()) is None:
             return None
-        self.process, now = None, time.monotonic()
+        self.process = None
+        self.put_off()
+        return code
+
+    def put_off(self) -> None:
+        """Let it be started again after a pause, longer than the last one unless it has run well."""
+        now = time.monotonic()
         self._pause = FIRST_PAUSE if now - self._since > WELL else min(LONGEST_PAUSE, max(FIRST_PAUSE, self._pause * 2))
         self.due = now + self._pause
-        return code
 
     def stop(self) -> Change | None:
         """Ask it to end, and make it when it does not. None when it was not running."""
@@ -165,7 +170,15 @@ class Supervisor:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             self._tell(News(one.part.name, Change.DIED, f"{how}; started again in {one.pause:.0f} s"))
         elif one.process is None and time.monotonic() >= one.due:
+            self._start_again(one)
+
+    def _start_again(self, one: _Running) -> None:
+        try:
             one.start()
+        except DBackupError as error:
+            one.put_off()
+            self._tell(News(one.part.name, Change.DIED, f"{error.message}; tried again in {one.pause:.0f} s"))
+        else:
             self._tell(News(one.part.name, Change.STARTED_AGAIN))
 
     def _wait_for(self, one: _Running, ended: Event) -> None:

@@ -126,7 +126,8 @@ def _worker(*, whole: bool) -> Part:
 
 
 def _web(current: Settings) -> Part:
-    url = f"http://{current.web_host}:{current.web_port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(current.web_host, current.web_host)  # noqa: S104
+    url = f"http://{f'[{host}]' if ':' in host else host}:{current.web_port}"
     return Part(
         "web",
         (sys.executable, "-m", "dashboard"),
