@@ -1,1 +1,1 @@
-"""The Streamlit dashboard. Empty so far: the command line and the Prefect UI show what there is."""
+"""The dashboard: pages that ask actions and draw their answers, and the way in to them."""

@@ -1,12 +1,48 @@
-"""Everything that answers a browser or a program over HTTP, composed in one place."""
+"""What listens on the address of the dashboard: the way in, the pages behind it, and what machines ask for.
+
+One ASGI application. The guard stands before all of it.
+"""
 
 from __future__ import annotations
 
-from starlette.applications import Starlette
+import importlib
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from dashboard import monitoring
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from actions import sessions
+from core.errors import DBackupError
+from dashboard import entrance, monitoring
+from dashboard.guard import Guard
+from dashboard.place import ASSETS, SCRIPT
 
 
-def application() -> Starlette:
-    """The whole of it, as an ASGI application."""
-    return Starlette(routes=[*monitoring.ROUTES])
+def application() -> st.App:
+    """The application. One for each process: Streamlit holds its settings globally."""
+    return st.App(
+        SCRIPT,
+        routes=[*monitoring.ROUTES, *entrance.routes(), Mount("/assets", StaticFiles(directory=ASSETS))],
+        middleware=[Middleware(Guard, enters=_enters)],
+        lifespan=_warmed,
+    )
+
+
+@asynccontextmanager
+async def _warmed(app: st.App) -> AsyncIterator[None]:
+    """Import what pages need while nobody waits for it: the first visitor would wait for seconds."""
+    threading.Thread(target=importlib.import_module, args=("deployments.jobs",), daemon=True).start()
+    yield
+
+
+def _enters(token: str, connection: HTTPConnection) -> bool:
+    try:
+        sessions.identify(token, connection.client.host if connection.client else "")
+    except DBackupError:
+        return False
+    return True

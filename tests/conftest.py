@@ -3,6 +3,7 @@
 import signal
 
 pytest_plugins = [
+    "tests.browser",
     "tests.servers.certificates",
     "tests.servers.mail",
     "tests.servers.mongodb",

@@ -161,7 +161,7 @@ def test_prometheus_gets_the_form_that_it_asks_for(web: str) -> None:
 def test_everybody_may_ask_whether_it_is_well_and_learns_one_word(web: str, home: Path) -> None:
     answer = httpx.get(f"{web}/health", timeout=30)
     assert (answer.status_code, answer.text) == (200, "ok\n")
-    assert httpx.get(f"{web}/").status_code == 404
+    assert httpx.get(f"{web}/").status_code == 401
 
 
 def test_without_a_token_nobody_gets_metrics_and_a_broken_catalog_is_not_healthy(tmp_path: Path) -> None:

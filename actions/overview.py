@@ -1,0 +1,50 @@
+"""What the first page shows: whether everything is safe, and what the catalog holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from actions.door import Identity, action
+from core.permissions import Permission
+from core.states import RunState
+from db.inventory import Sum
+from services import overview
+from services.overview import Line
+from services.records import executions, inventory
+
+if TYPE_CHECKING:
+    from deployments.jobs import UnreadableJob
+
+RUN_DAYS = 14
+CALENDAR_DAYS = 365
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The state of everything at one moment, in UTC. Bytes in ``stored`` are of all copies, in ``days`` of one each."""
+
+    now: datetime
+    lines: tuple[Line, ...]
+    unreadable: tuple[UnreadableJob, ...]
+    stored: Mapping[str, Sum]
+    days: Mapping[date, Sum]
+    runs: Mapping[tuple[date, RunState], int]
+
+
+@action(Permission.BACKUPS_READ)
+def everything(who: Identity) -> Overview:
+    """All jobs, those that need attention first, and sums of the last year. Raises when the catalog fails."""
+    from deployments import jobs
+
+    now, found = datetime.now(UTC), jobs.everything()
+    return Overview(
+        now,
+        tuple(overview.lines(found.readable, now)),
+        found.unreadable,
+        inventory().by_storage(),
+        inventory().by_day((now - timedelta(days=CALENDAR_DAYS)).date()),
+        executions().by_day(now - timedelta(days=RUN_DAYS)),
+    )

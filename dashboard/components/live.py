@@ -1,0 +1,25 @@
+"""A part of a page that draws itself anew while it is looked at.
+
+Such a part runs without the rest of its page, so it asks again who is looking: a session may have ended meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from actions.door import Identity
+from dashboard import visitor
+from dashboard.components import problems
+
+
+def live(draw: Callable[[Identity], None], who: Identity, *, every: float) -> None:
+    """Draw now as ``who``, and again every so many seconds as whoever has the session then."""
+
+    @st.fragment(run_every=every)
+    def part() -> None:
+        with problems.told():
+            draw(visitor.required())
+
+    part()

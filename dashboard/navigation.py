@@ -1,0 +1,44 @@
+"""The menu of whoever is looking, and the page that was chosen. A page without its permission does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import streamlit as st
+
+from actions.door import Identity
+from dashboard import visitor
+from dashboard.components import problems
+from dashboard.page import Page
+
+
+def navigate(who: Identity, sections: Mapping[str, Sequence[Page]]) -> None:
+    """Draw the menu, and the page that was chosen."""
+    mine = {title: [one for one in pages if one.is_for(who)] for title, pages in sections.items()}
+    menu = {title: [_entry(one) for one in pages] for title, pages in mine.items() if pages}
+    with st.sidebar:
+        _whoever(who)
+    if not menu:
+        st.title("Nothing to see yet")
+        st.info("You have no permissions. An administrator can put you into a group.", icon=":material/group_add:")
+        return
+    st.navigation(menu).run()
+
+
+def _entry(page: Page) -> st.Page:
+    return st.Page(
+        _guarded(page), title=page.title, url_path=page.path, icon=f":material/{page.icon}:", default=not page.path
+    )
+
+
+def _guarded(page: Page) -> Callable[[], None]:
+    def draw() -> None:
+        with problems.told():
+            page.draw(visitor.required())
+
+    return draw
+
+
+def _whoever(who: Identity) -> None:
+    st.caption(f":material/person: {problems.escaped(who.name)}")
+    st.link_button("Log out", "/logout", icon=":material/logout:", type="tertiary")

@@ -1,0 +1,13 @@
+"""The pages, in the order of the menu. Another page is a module here and one line in this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from core.permissions import Permission as May
+from dashboard.page import Page
+from dashboard.views import home
+
+SECTIONS: Mapping[str, Sequence[Page]] = {
+    "": (Page("Home", "", "home", home.draw, frozenset({May.BACKUPS_READ})),),
+}
