@@ -152,16 +152,11 @@ def about(shown: Shown) -> RenderableType:
 def _files(manifest: Manifest) -> RenderableType:
     from cli import render
 
-    rows = [
-        (
-            file.database or file.kind,
-            words.size(file.dump_size),
-            words.size(file.size),
-            render.contents(file),
-            file.name,
-        )
-        for file in manifest.files
-    ]
+    rows = []
+    for file in manifest.files:
+        sizes = words.size(file.dump_size), words.size(file.size)
+        rows.append((file.label, *sizes, render.contents(file), file.name))
+        rows += [(f"  {name}", "", "", render.counts(held), "") for name, held in file.databases.items()]
     columns = ("Database", "Dump", "Stored", "Contents", "File")
     return render.table(columns, rows, figures=("Dump", "Stored"), whole=("Dump", "Stored"))
 

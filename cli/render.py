@@ -19,7 +19,7 @@ from core.states import RunState
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from core.manifest import ManifestFile
+    from core.manifest import Contents, ManifestFile
     from core.reports import (
         BackupReport,
         Delivery,
@@ -168,7 +168,7 @@ def _told(notifications: Iterable[Delivery]) -> RenderableType:
 
 
 def _file(file: ManifestFile) -> list[str | Text]:
-    label = Text("globals", "dim") if file.kind == "globals" else Text(file.database, "cyan")
+    label = Text(file.label, "dim" if file.kind == "globals" else "cyan")
     share = f"({words.share(file.size, file.dump_size)})"
     return [label, words.size(file.dump_size), "→", words.size(file.size), Text(share, "dim"), contents(file)]
 
@@ -177,9 +177,14 @@ def contents(file: ManifestFile) -> str:
     """What is in one object of a backup, as far as its manifest says."""
     if file.contents is None or file.kind == "globals":
         return ""
-    rows = words.count(sum(file.contents.rows.values()), "row")
-    about = "about " if file.contents.estimated else ""
-    return f"{words.count(file.contents.tables, 'table')}, {about}{rows}"
+    databases = f"{words.count(len(file.databases), 'database')}, " if file.databases else ""
+    return databases + counts(file.contents)
+
+
+def counts(held: Contents) -> str:
+    """How much a database holds."""
+    rows = words.count(sum(held.rows.values()), "row")
+    return f"{words.count(held.tables, 'table')}, {'about ' if held.estimated else ''}{rows}"
 
 
 def restore(report: RestoreReport) -> RenderableType:
@@ -192,6 +197,8 @@ def restore(report: RestoreReport) -> RenderableType:
         lines.add_row("", "", Text(f"{rows}, {proof}", "dim"))
         if one.uncounted:
             lines.add_row("", "", Text(f"only estimated, so not compared: {', '.join(one.uncounted)}", "dim"))
+        for note in one.notes:
+            lines.add_row("", DOUBTFUL, Text(note, "yellow"))
     if report.missing:
         told = f"the backup was partial when it was taken, and never held: {', '.join(report.missing)}"
         lines.add_row(DOUBTFUL, "", Text(told, "yellow"))

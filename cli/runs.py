@@ -85,7 +85,7 @@ def _way_back(report: BackupReport, spec: JobSpec) -> str:
 
 def _somewhere(report: BackupReport, spec: JobSpec) -> str:
     """Where one could restore to without touching anything."""
-    named = [file.database for file in report.files if file.kind == "database"]
+    named = [name for file in report.files for name in file.holds]
     if spec.source.startswith("sqlite:"):
         return shlex.quote(f"./{named[0]}-restored.db")
     target = str(spec.source) if spec.source.is_name else "postgresql://USER@HOST"

@@ -30,6 +30,7 @@ from core.naming import is_backup_id, is_object_name
 
 FORMAT = 1
 MAX_SIZE = 64 << 20  # bytes of a manifest; a reader refuses more
+ALL_DATABASES = "all databases"  # what people call an object that holds several
 ANOTHER_COPY = "use another copy of this backup, or an older backup"
 
 
@@ -86,6 +87,8 @@ class ManifestFile(_Part):
     """One object. ``size`` and ``sha256`` are of the stored bytes, ``dump_size`` is what the dump tool produced.
 
     ``filters`` are the names of schemas and tables that chose what is in it; without any it holds the whole database.
+    An object that holds several has no ``database`` but ``databases``, with what each of them holds when it is restored
+    alone; its ``contents`` are then those of all of them, restored together.
     """
 
     name: str
@@ -99,6 +102,19 @@ class ManifestFile(_Part):
     dump_size: Bytes
     filters: dict[str, tuple[str, ...]] = {}
     contents: Contents | None = None
+    databases: dict[str, Contents] = {}
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """The names of the databases in it; none for what belongs to the server."""
+        if self.kind == "globals":
+            return ()
+        return tuple(self.databases) or (self.database,)
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return "globals" if self.kind == "globals" else ALL_DATABASES if self.databases else self.database
 
     @model_validator(mode="after")
     def _well_named(self) -> ManifestFile:

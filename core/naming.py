@@ -22,6 +22,7 @@ MANIFEST = "backup.meta.json"
 LOCK = "backup.lock"
 VERIFICATION = "verification"
 GLOBALS = "globals.sql"
+INSTANCE = "all-databases"
 ENCRYPTED = ".enc"
 
 _MOMENT = "%Y%m%dT%H%M%SZ"
@@ -107,6 +108,11 @@ def object_name(database: str, extension: str, suffix: str, encrypted: bool) -> 
 def globals_name(suffix: str, encrypted: bool) -> str:
     """The name of the object that holds a server's roles and grants; no database's object is called so."""
     return f"{GLOBALS}{suffix}{ENCRYPTED if encrypted else ''}"
+
+
+def instance_name(extension: str, suffix: str, encrypted: bool) -> str:
+    """The name of an object that holds all databases; a backup with such a one has no other of databases."""
+    return f"{INSTANCE}.{extension}{suffix}{ENCRYPTED if encrypted else ''}"
 
 
 def _stem(database: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 from core.events import Event
-from core.manifest import Contents
+from core.manifest import ALL_DATABASES, Contents
 from core.notifications import Notification
 from core.streams import Chunk, Chunks
 
@@ -113,15 +113,33 @@ class Dump(Protocol):
         """What a restore must bring back, as seen by the dump's own snapshot. Holds after the last chunk."""
 
 
+class InstanceDump(Dump, Protocol):
+    """All databases on their way out as one object. Its ``contents`` are those of a restore of all of them together."""
+
+    def databases(self) -> Mapping[str, Contents]:
+        """What a restore of one of them alone must bring back, by name. Holds after the last chunk."""
+
+
 @dataclass(frozen=True)
 class RestoreTarget:
-    """Where a restore goes: ``database`` by its true name (a path for SQLite)."""
+    """Where a restore goes: ``database`` by its true name (a path for SQLite).
+
+    An object that holds several databases gives back the one that is called ``dumped`` in it; or all of ``together``,
+    each under its own name, and then ``database`` is empty.
+    """
 
     database: str
     overwrite: bool = False
     owner: bool = True  # False: objects belong to whoever restores, grants are left out
     dumped_by: str = ""  # the dump tool, as in the manifest, for example "pg_dump 15.20"
     expected: Contents | None = None
+    dumped: str = ""
+    together: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.database or ALL_DATABASES
 
 
 class Restoration(Protocol):
@@ -175,6 +193,17 @@ class DatabaseAdapter(Protocol):
 
     def restore(self, target: RestoreTarget) -> Restoration:
         """Open a restoration beside the target."""
+
+
+@runtime_checkable
+class DumpsInstance(Protocol):
+    """An engine that dumps databases one after the other, but all of them at once as of one moment."""
+
+    def dump_instance(self, databases: Sequence[str]) -> InstanceDump | None:
+        """Dump all databases, at least these, into one object; None where this server or this user cannot.
+
+        Raises what connecting raises.
+        """
 
 
 # --- storage ----------------------------------------------------------------------------------------------

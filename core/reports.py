@@ -189,6 +189,8 @@ class RestoredDatabase(_Report):
     rows: int
     compared: bool  # False when the engine had nothing to compare with
     uncounted: tuple[str, ...] = ()  # tables whose rows the manifest only estimates
+    notes: tuple[str, ...] = ()  # what a person should know of what came back
+    together: tuple[str, ...] = ()  # the names of all that came back at once
 
 
 class RestoreReport(_Report):
@@ -208,7 +210,8 @@ class RestoreReport(_Report):
     @property
     def summary(self) -> str:
         """The outcome in a few words."""
-        came_back = f"{len(self.restored)} databases came back{_without(self.missing)}"
+        count = sum(len(one.together) or 1 for one in self.restored)
+        came_back = f"{count} databases came back{_without(self.missing)}"
         return f"restore of {self.backup_id} {self.state.value}, {came_back}"
 
     @property

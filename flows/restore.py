@@ -44,7 +44,7 @@ def _outcome(resolved: Resolved, piece: Piece, folder: Path) -> RestoredDatabase
     try:
         return _restored(resolved, piece, folder)
     except DBackupError as error:
-        return Failure.of(piece.target.database, error)
+        return Failure.of(piece.target.label, error)
 
 
 def _restored(resolved: Resolved, piece: Piece, folder: Path) -> RestoredDatabase:

@@ -26,13 +26,24 @@ from core.errors import (
 )
 from core.jobs import JobSpec
 from core.log import logger
-from core.manifest import MAX_SIZE, FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription, Trigger
+from core.manifest import (
+    ALL_DATABASES,
+    MAX_SIZE,
+    FileEncryption,
+    JobReference,
+    Manifest,
+    ManifestFile,
+    SourceDescription,
+    Trigger,
+)
 from core.ports import (
     AdoptsFiles,
     DatabaseAdapter,
     DatabaseInfo,
     Dump,
+    DumpsInstance,
     HashesRemotely,
+    InstanceDump,
     ResumesUploads,
     ServerInfo,
     StorageAdapter,
@@ -75,18 +86,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Item:
-    """One object of the backup, before it is dumped. ``expected`` is a rough size in bytes, where one is known."""
+    """One object of the backup, before it is dumped. ``expected`` is a rough size in bytes, where one is known.
+
+    ``instance`` is the dump again where it holds several databases; then ``database`` is empty.
+    """
 
     database: str
     kind: Literal["database", "globals"]
     dump: Dump
     name: str
     expected: int | None = None
+    instance: InstanceDump | None = None
 
     @property
     def label(self) -> str:
         """What people call it."""
-        return "globals" if self.kind == "globals" else self.database
+        return "globals" if self.kind == "globals" else self.database or ALL_DATABASES
 
 
 def plan(spec: JobSpec, source: DatabaseAdapter, key: ProfileKey | None, trigger: Trigger) -> Plan:
@@ -159,12 +174,26 @@ def _least(plan: Plan) -> int:
 def items(plan: Plan, scratch: Path) -> Iterator[Item]:
     """What is to be dumped, one after the other; the server's globals come last."""
     options = replace(plan.spec.dump_options, scratch=scratch)
-    for info in plan.databases:
+    if instance := _instance(plan):
+        suffix = plan.spec.compression.suffix
+        name = naming.instance_name(instance.extension, suffix, encrypted=plan.key is not None)
+        expected = sum(info.size or 0 for info in plan.databases) or None
+        yield Item("", "database", instance, name, expected, instance)
+    for info in () if instance else plan.databases:
         dump = plan.source.dump(info.name, options)
         yield Item(info.name, "database", dump, _object_name(plan, info.name, dump), info.size)
     if shared := plan.source.dump_globals():
         name = naming.globals_name(plan.spec.compression.suffix, encrypted=plan.key is not None)
         yield Item("", "globals", shared, name)
+
+
+def _instance(plan: Plan) -> InstanceDump | None:
+    """One dump of everything, where everything was asked for and the engine has a reason to offer one."""
+    spec, source = plan.spec, plan.source
+    chosen = spec.databases or spec.exclude or spec.dump_options.filters or source.default_database()
+    if chosen or not isinstance(source, DumpsInstance):
+        return None
+    return source.dump_instance([info.name for info in plan.databases])
 
 
 def _object_name(plan: Plan, database: str, dump: Dump) -> str:
@@ -203,6 +232,7 @@ def dump(plan: Plan, item: Item, spool: Spool | MemorySpool) -> ManifestFile:
         dump_size=produced.size,
         filters=plan.spec.dump_options.filters if item.kind == "database" else {},
         contents=contents,
+        databases=dict(item.instance.databases()) if item.instance else {},
     )
 
 

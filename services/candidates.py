@@ -163,15 +163,15 @@ def candidate(manifest: Manifest, *, complete: bool, pinned: bool) -> Candidate:
 
 def _holdings(manifest: Manifest) -> frozenset[str]:
     """What a backup holds, each in words that fit nothing else. A part of a database is not the database."""
-    return frozenset(map(_held, manifest.files))
+    return frozenset(held for file in manifest.files for held in _held(file))
 
 
-def _held(file: ManifestFile) -> str:
+def _held(file: ManifestFile) -> list[str]:
     if file.kind == "globals":
-        return "the globals"
+        return ["the globals"]
     # a name in quotes cannot be taken for another name with filters, nor for the globals
-    filters = (f" with {name} {list(chosen)}" for name, chosen in sorted(file.filters.items()))
-    return repr(file.database) + "".join(filters)
+    filters = "".join(f" with {name} {list(chosen)}" for name, chosen in sorted(file.filters.items()))
+    return [repr(name) + filters for name in file.holds]
 
 
 def _recorded(slug: str) -> dict[str, Entry]:

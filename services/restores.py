@@ -50,11 +50,12 @@ def pieces(backup: StoredBackup, adapter: DatabaseAdapter, wish: Wish) -> list[P
             f"this is a backup of {manifest.source.engine}, and the target is {adapter.engine}",
             hint="restore it into a server of the same kind",
         )
-    chosen = [file for file in manifest.files if file.kind == "database" and wish.database in (None, file.database)]
+    held = [(file, name) for file in manifest.files for name in file.holds]
+    chosen = [(file, name) for file, name in held if wish.database in (None, name)]
     if not chosen:
         raise BackupNotFound(
             f"{manifest.backup_id} holds no database {wish.database!r}",
-            hint=f"it holds: {', '.join(file.database for file in manifest.files if file.kind == 'database')}",
+            hint=f"it holds: {', '.join(name for _, name in held)}",
         )
     if len(chosen) > 1 and wish.rename:
         raise ConfigurationError(
@@ -65,17 +66,29 @@ def pieces(backup: StoredBackup, adapter: DatabaseAdapter, wish: Wish) -> list[P
             f"the target names one database, and the backup holds {len(chosen)}",
             hint="choose one with --database NAME, or leave the database out of the target",
         )
-    return [_piece(backup, file, _name(file, adapter, wish, alone=len(chosen) == 1), wish) for file in chosen]
+    if wish.database or wish.rename or adapter.target_name(None):
+        return [_piece(backup, file, name, _name(name, adapter, wish), wish) for file, name in chosen]
+    whole = [file for file in manifest.files if file.holds]
+    return [_piece(backup, file, file.database, _name(file.database, adapter, wish), wish) for file in whole]
 
 
-def _name(file: ManifestFile, adapter: DatabaseAdapter, wish: Wish, *, alone: bool) -> str:
+def _name(dumped: str, adapter: DatabaseAdapter, wish: Wish) -> str:
     """The target's name: what was asked for, else what the target's address says, else the old name."""
-    named = adapter.target_name(None) if alone and not wish.rename else None
-    return named or adapter.target_name(wish.rename or file.database) or file.database
+    named = None if wish.rename else adapter.target_name(None)
+    return named or adapter.target_name(wish.rename or dumped) or dumped
 
 
-def _piece(backup: StoredBackup, file: ManifestFile, name: str, wish: Wish) -> Piece:
-    target = RestoreTarget(name, wish.overwrite, wish.owner, backup.manifest.source.tool, file.contents)
+def _piece(backup: StoredBackup, file: ManifestFile, dumped: str, name: str, wish: Wish) -> Piece:
+    """One object, or the one database of it that is wanted."""
+    target = RestoreTarget(
+        name,
+        wish.overwrite,
+        wish.owner,
+        backup.manifest.source.tool,
+        file.databases.get(dumped, file.contents),
+        dumped=dumped if file.databases else "",
+        together=() if dumped else tuple(file.databases),
+    )
     return Piece(f"{backup.folder.key}/{file.name}", file, target)
 
 
@@ -108,30 +121,32 @@ def forget(piece: Piece, folder: Path) -> None:
 def load(restoration: Restoration, stored: StoredBytes, piece: Piece, keys: Keyring) -> None:
     """Bring a verified dump into the new database. Raises RestoreError or IntegrityError; the target is untouched."""
     unsealing: Sequence[Stage] = [unseal(keys)] if piece.file.encryption else []
-    with progress.step(f"restore {piece.target.database}", piece.file.size) as advance:
+    with progress.step(f"restore {piece.target.label}", piece.file.size) as advance:
         restoration.load(through(stored.read(), Meter(advance), *unsealing, decompress(piece.file.compression)))
 
 
 def compare_and_publish(restoration: Restoration, piece: Piece) -> RestoredDatabase:
     """Compare what came back with the manifest, and only then put it in place. Raises ComparisonFailed."""
-    expected = piece.file.contents
+    expected = piece.target.expected
     found = restoration.contents(expected)
     if expected and (differences := list(_differences(expected, found))):
         more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         raise ComparisonFailed(
-            f"{piece.target.database} came back different from the manifest: {'; '.join(differences[:_SHOWN])}{more}",
+            f"{piece.target.label} came back different from the manifest: {'; '.join(differences[:_SHOWN])}{more}",
             hint="nothing was put in place; try another backup, and check this one with: dbackup verify",
         )
     place = restoration.publish()
-    log.info("database restored", database=piece.target.database, place=place, tables=found.tables)
+    log.info("database restored", database=piece.target.label, place=place, tables=found.tables)
     return RestoredDatabase(
-        database=piece.file.database,
-        restored_as=piece.target.database,
+        database=piece.target.dumped or piece.file.label,
+        restored_as=piece.target.label,
         place=place,
         tables=found.tables,
         rows=sum(found.rows.values()),
         compared=expected is not None,
         uncounted=expected.estimated if expected else (),
+        notes=expected.notes if expected and piece.target.dumped else (),
+        together=piece.target.together,
     )
 
 

@@ -77,13 +77,13 @@ def verify(piece: Piece, file: StoredBytes) -> None:
     read_back(file, piece.file)
 
 
-@step("restore", "restore {piece.target.database}")
+@step("restore", "restore {piece.target.label}")
 def restore(resolved: Resolved, piece: Piece, file: StoredBytes, restoration: Restoration) -> None:
     """Load the dump beside the target."""
     restores.load(restoration, file, piece, resolved.keys)
 
 
-@step("compare", "compare {piece.target.database}")
+@step("compare", "compare {piece.target.label}")
 def compare(piece: Piece, restoration: Restoration) -> RestoredDatabase:
     """Compare what came back with the manifest, and put it in the target's place."""
     return restores.compare_and_publish(restoration, piece)

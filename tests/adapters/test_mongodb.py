@@ -244,7 +244,7 @@ def test_the_framing_is_read_however_the_archive_is_cut_into_chunks(subject: Dat
     archive = Archive(DumpError, "try again")
     passed = b"".join(bytes(one) for one in archive(whole[n : n + size] for n in range(0, len(whole), size)))
     assert passed == whole
-    assert archive.contents().rows == contents.rows == {"things": 25}
+    assert archive.contents("shop").rows == contents.rows == {"things": 25}
 
 
 def test_no_byte_more_than_the_archive_is_taken(subject: Databases) -> None:
@@ -448,7 +448,7 @@ def test_the_buckets_of_a_time_series_are_what_is_counted() -> None:
     archive = Archive(DumpError, "try again")
     whole = framed([{"collection": "series", "type": "timeseries"}], [("system.buckets.series", [{"n": 1}, {"n": 2}])])
     assert list(archive([whole])) == [whole]
-    assert archive.contents() == Contents(tables=1, rows={"system.buckets.series": 2})
+    assert archive.contents("shop") == Contents(tables=1, rows={"system.buckets.series": 2})
 
 
 def test_a_collection_that_has_no_end_or_two_is_refused() -> None:

@@ -24,6 +24,7 @@ from tests.servers.processes import free_port, quick_folder, started
 
 ROOM = 1 << 30  # bytes
 USER = "dbackup_admin"  # found nowhere else on the machine, so that a search of argument lists proves something
+REPLAYING = Path(__file__).with_name("replaying_mongodb.py")
 OWN = {"admin", "config", "local"}
 
 
@@ -66,7 +67,7 @@ class Server:
 
 
 @contextmanager
-def _running(folder: Path, server: Server, *options: str) -> Iterator[Server]:
+def _running(folder: Path, server: Server, *options: str, program: Path | None = None) -> Iterator[Server]:
     if not install.SECANTUS.folder.exists():
         pytest.fail(f"the server for MongoDB's tests is not installed; {install.INSTALL}")
 
@@ -78,7 +79,7 @@ def _running(folder: Path, server: Server, *options: str) -> Iterator[Server]:
             return False
         return True
 
-    program = install.SECANTUS.folder / "bin" / "secantusd-py"
+    program = program or install.SECANTUS.folder / "bin" / "secantusd-py"
     where = ("--host", "127.0.0.1", "--port", str(server.port), "--storage-path", str(folder / "data"))
     argv = [sys.executable, program, *where, "--cache-size", "64M", "--log-level", "WARNING", *options]
     environment = {"PYTHONPATH": str(install.SECANTUS.folder), "HOME": str(folder), "PATH": "/usr/bin:/bin"}
@@ -122,6 +123,20 @@ def mongodb(_mongodb: Server) -> Iterator[Server]:
     """A server that lets everybody in, without a database of an earlier test."""
     yield _mongodb
     _mongodb.drop_all()
+
+
+@pytest.fixture(scope="session")
+def _mongodb_that_replays(mongodb_tools: Path) -> Iterator[Server]:
+    server = Server(free_port(), mongodb_tools)
+    with _folder() as folder, _running(folder, server, program=REPLAYING):
+        yield server
+
+
+@pytest.fixture
+def mongodb_that_replays(_mongodb_that_replays: Server) -> Iterator[Server]:
+    """An empty server of its own that can apply recorded operations."""
+    yield _mongodb_that_replays
+    _mongodb_that_replays.drop_all()
 
 
 @pytest.fixture(scope="session")

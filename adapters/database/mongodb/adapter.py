@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -9,6 +10,8 @@ from adapters.database.mongodb import client
 from adapters.database.mongodb.client import Client
 from adapters.database.mongodb.config import SCHEMES, MongoDBConfig
 from adapters.database.mongodb.dump import MongoDBDump
+from adapters.database.mongodb.instance import MongoDBInstanceDump, oplog_can_be_read
+from adapters.database.mongodb.instance_restore import MongoDBInstanceRestoration, require_empty
 from adapters.database.mongodb.restore import FORBIDDEN, NAME_BYTES, MongoDBRestoration, exists, target_exists
 from adapters.database.mongodb.session import SYSTEM, connected
 from adapters.database.mongodb.session import Client as Session
@@ -79,18 +82,29 @@ class MongoDB:
         """Dump one database. Entering raises AdapterError, ConnectionError or ConfigurationError."""
         return MongoDBDump(self._config, self._host, self._client, database, options)
 
+    def dump_instance(self, databases: Sequence[str]) -> MongoDBInstanceDump | None:
+        """All databases as of one moment. None where no operations are recorded, or this user may not read them."""
+        if not oplog_can_be_read(self._config):
+            return None
+        return MongoDBInstanceDump(self._config, self._host, self._client, databases)
+
     def dump_globals(self) -> None:
-        """None: users and roles are not in a backup."""
+        """None: users and roles have no object of their own."""
 
     def check_restore(self, target: RestoreTarget) -> None:
         """Raise what stands against a restore: TargetExists, an impossible name, tools that are missing."""
-        _check_name(target.database)
         _ = self._client
+        if target.together:
+            require_empty(self._config)
+            return
+        _check_name(target.database)
         if exists(self._config, target.database) and not target.overwrite:
             raise target_exists(target.database)
 
-    def restore(self, target: RestoreTarget) -> MongoDBRestoration:
+    def restore(self, target: RestoreTarget) -> MongoDBRestoration | MongoDBInstanceRestoration:
         """Open a restoration. Raises RestoreError for an impossible name, or ToolMissing."""
+        if target.together:
+            return MongoDBInstanceRestoration(self._config, self._host, self._client)
         _check_name(target.database)
         return MongoDBRestoration(self._config, self._host, self._client, target)
 

@@ -4,6 +4,9 @@ An archive is a magic number, a prelude that names every collection, and blocks 
 says whose they are. A collection ends with a header of its own, so an archive is whole exactly when it ends between
 two blocks and every collection of the prelude has ended. Documents are counted and skipped by their length, never
 decoded. The checksum that each end carries is compared by mongorestore.
+
+A dump with ``--oplog`` has one collection more, of no database: the operations that were recorded meanwhile. Those are
+decoded, to know what replaying them changes.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Iterator
 import bson
 from bson.errors import BSONError
 
+from adapters.database.mongodb.oplog import Replay
 from core.errors import DBackupError
 from core.manifest import Contents
 from core.streams import Chunk, Chunks
@@ -22,6 +26,7 @@ MAGIC = struct.pack("<I", 0x8199E26D)
 TERMINATOR = -1
 SMALLEST, LARGEST = 5, (16 << 20) + (16 << 10)  # bytes of a document
 LENGTH = struct.Struct("<i")
+OPLOG = ("", "oplog")  # database and collection that the recorded operations stand under
 BUCKETS = "system.buckets."  # the documents of a time series lie in a collection of this prefix
 VIEW, TIMESERIES = "view", "timeseries"
 
@@ -41,6 +46,7 @@ class Archive:
         self._rows: dict[tuple[str, str], int] = {}
         self.collections: dict[tuple[str, str], str] = {}  # the type of each, by database and name
         self.described = False  # the prelude is complete
+        self.replay = Replay()
 
     def __call__(self, chunks: Chunks) -> Iterator[Chunk]:
         for chunk in chunks:
@@ -54,7 +60,7 @@ class Archive:
         position = min(self._skip, len(view))
         self._skip -= position
         while position < len(view):
-            fast = self._in_body and not self._carry
+            fast = self._in_body and not self._carry and self._current != OPLOG
             position = self._documents(view, position) if fast else self._piece(view, position)
 
     def finish(self) -> None:
@@ -66,13 +72,20 @@ class Archive:
 
     def databases(self) -> set[str]:
         """The databases that the prelude names."""
-        return {database for database, _ in self.collections}
+        return {database for database, _ in self.collections if database}
 
-    def contents(self) -> Contents:
-        """The collections, and the documents of each, counted exactly. Holds after the last byte."""
-        tables = [name for _, name in self.collections if not name.startswith("system.")]
-        rows = {name: count for (_, name), count in self._rows.items()}
+    def contents(self, database: str) -> Contents:
+        """A database's collections, and the documents of each, counted exactly. Holds after the last byte."""
+        tables = [name for owner, name in self.collections if owner == database and not name.startswith("system.")]
+        rows = {name: count for (owner, name), count in self._rows.items() if owner == database}
         return Contents(tables=len(tables), rows=rows)
+
+    def replayed(self) -> Contents:
+        """All databases but the server's own, by ``database.collection``, after the recorded operations.
+
+        What these touch is only estimated. Holds after the last byte.
+        """
+        return self.replay.after(self.collections, self._rows)
 
     def _has_ended(self, name: tuple[str, str], kind: str) -> bool:
         database, collection = name
@@ -108,7 +121,7 @@ class Archive:
             return position
         if not SMALLEST <= length <= LARGEST:
             raise self._fault("a document has an impossible length")
-        if self._in_body:
+        if self._in_body and self._current != OPLOG:
             self._carry.clear()
             self._count(1)
             end = position + length - 4
@@ -154,6 +167,9 @@ class Archive:
             raise self._fault("a header in it cannot be read") from None
         if not self._header:
             self._header = True
+            return
+        if self._in_body:
+            self.replay.note(fields)
             return
         name = (str(fields.get("db", "")), str(fields.get("collection", "")))
         if not self.described:

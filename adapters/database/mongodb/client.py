@@ -18,6 +18,7 @@ from core.errors import ToolMissing
 from core.ports import Command, Host
 
 VERSION = re.compile(r"version: (\S+)")
+STRICT = ("--stopOnError", "--bypassDocumentValidation")
 INSTALL = "install MongoDB's database tools (the package mongodb-database-tools), or set client_path to their folder"
 
 
@@ -54,14 +55,26 @@ def dump_command(client: Client, settings: str, database: str, excluded: Sequenc
     return Command((client.program("mongodump"), f"--config={settings}", f"--db={database}", "--archive", *left_out))
 
 
+def instance_dump_command(client: Client, settings: str) -> Command:
+    """A dump of every database, with the operations that are recorded meanwhile, to standard output."""
+    return Command((client.program("mongodump"), f"--config={settings}", "--archive", "--oplog"))
+
+
 def restore_command(client: Client, settings: str, dumped: str, name: str) -> Command:
     """Load an archive of the database ``dumped`` from standard input, as the database ``name``.
 
     Validators come back, and judge nothing on the way: documents may be older than the rule of their collection.
     """
     renaming = (f"--nsInclude={_pattern(dumped)}.*", f"--nsFrom={_pattern(dumped)}.*", f"--nsTo={_pattern(name)}.*")
-    strict = ("--stopOnError", "--bypassDocumentValidation")
-    return Command((client.program("mongorestore"), f"--config={settings}", "--archive", *strict, *renaming))
+    return Command((client.program("mongorestore"), f"--config={settings}", "--archive", *STRICT, *renaming))
+
+
+def instance_restore_command(client: Client, settings: str) -> Command:
+    """Load an archive of every database from standard input, and replay the operations in it.
+
+    mongorestore refuses to replay them together with a choice or a new name.
+    """
+    return Command((client.program("mongorestore"), f"--config={settings}", "--archive", *STRICT, "--oplogReplay"))
 
 
 @contextmanager

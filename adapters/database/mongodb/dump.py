@@ -57,7 +57,7 @@ class MongoDBDump:
 
     def contents(self) -> Contents:
         """The collections and their documents, as counted in the archive."""
-        return self._archive.contents().model_copy(update={"notes": self._notes})
+        return self._archive.contents(self._database).model_copy(update={"notes": self._notes})
 
 
 def require_database(session: Session, config: MongoDBConfig, database: str) -> None:

@@ -63,14 +63,12 @@ class MongoDBRestoration:
         """Load the archive. Raises RestoreError, or whatever the chunks raise; nothing is in the target's place."""
         archive = Archive(RestoreError, HINT)
         rest = archive(chunks)
-        head = _head(archive, rest)
-        databases = archive.databases()
-        if len(databases) != 1:
-            raise RestoreError(f"the archive holds {len(databases)} databases instead of one", hint=HINT)
+        begun = head(archive, rest)
+        dumped = self._dumped(archive.databases())
         if exists(self._config, self._name):
             raise target_exists(self._name)
         self._made = True
-        self._feed(databases.pop(), self._name, chain(head, rest))
+        self._feed(dumped, self._name, chain(begun, rest))
 
     def contents(self, expected: Contents | None) -> Contents:
         """Every collection that was loaded, its documents counted exactly."""
@@ -90,6 +88,15 @@ class MongoDBRestoration:
         kept = [f"'{one}'" for one in copies if not self._dropped(one)]
         leftovers = f"; what could not be dropped: {', '.join(kept)}" if kept else ""
         return f"database '{name}' on {self._config.address}{leftovers}"
+
+    def _dumped(self, databases: set[str]) -> str:
+        """What the database is called in the archive."""
+        if self._target.dumped:
+            databases &= {self._target.dumped}
+        if len(databases) != 1:
+            wanted = f"'{self._target.dumped}'" if self._target.dumped else "one"
+            raise RestoreError(f"the archive holds {len(databases)} databases instead of {wanted}", hint=HINT)
+        return databases.pop()
 
     def _replace(self, name: str) -> str:
         """Copy the old one aside and the new one into its place; give the name of the old one's copy."""
@@ -133,7 +140,7 @@ class MongoDBRestoration:
             command = tools.dump_command(self._client, settings, source)
             with self._host.stream(command) as chunks:
                 self._feed(source, name, archive(chunks))
-        if (sent := archive.contents()) != (found := counted(self._config, name)):
+        if (sent := archive.contents(source)) != (found := counted(self._config, name)):
             raise ComparisonFailed(
                 f"'{name}' holds {sum(found.rows.values()):,} documents instead of {sum(sent.rows.values()):,}",
                 hint="nothing is lost; look into the server's log, then try again",
@@ -193,9 +200,9 @@ def _with_documents(kinds: dict[str, str]) -> Iterator[str]:
             yield name
 
 
-def _head(archive: Archive, chunks: Iterator[Chunk]) -> list[bytes]:
+def head(archive: Archive, chunks: Iterator[Chunk]) -> list[bytes]:
     """The first chunks, until the archive has said what it holds."""
-    head: list[bytes] = []
+    begun: list[bytes] = []
     while not archive.described and (chunk := next(chunks, None)) is not None:
-        head.append(bytes(chunk))
-    return head
+        begun.append(bytes(chunk))
+    return begun
