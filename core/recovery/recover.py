@@ -99,7 +99,15 @@ def show(manifest: dict[str, Any], folder: Path, keys: Keys) -> None:
     for entry in manifest["files"]:
         sealed = entry.get("encryption")
         state = "not encrypted" if not sealed else "key at hand" if sealed["key_id"] in keys else "KEY MISSING"
-        say(f"    {entry['name']}  database {entry['database']!r}  {entry['size']} bytes  {state}")
+        say(f"    {entry['name']}  {contents(entry)}  {entry['size']} bytes  {state}")
+
+
+def contents(entry: dict[str, Any]) -> str:
+    """The name of the database in a file, or of all of them."""
+    names = entry.get("databases")
+    if isinstance(names, dict):
+        return "databases " + ", ".join(map(repr, sorted(names)))
+    return f"database {entry['database']!r}"
 
 
 def recover(folder: Path, entry: dict[str, Any], target: Path, keys: Keys) -> int:

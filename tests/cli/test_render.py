@@ -93,14 +93,20 @@ def test_retention_that_stopped_says_why_and_what_to_do() -> None:
 
 def test_a_restore_says_where_each_database_is_and_what_was_compared() -> None:
     restored = RestoredDatabase(
-        database="shop", restored_as="new", place="database new", tables=2, rows=5, compared=True, uncounted=("a",)
-    )
+        database="shop", restored_as="new", place="database new", tables=2, rows=5, compared=True, uncounted=("a",),
+        notes=("not of one moment",),
+    )  # fmt: skip
     report = RestoreReport(
         state=RunState.SUCCESS, backup_id=BACKUP, storage="vault", started_at=STARTED, finished_at=FINISHED,
         restored=(restored,),
     )  # fmt: skip
     shown = text(render.restore(report))
-    for expected in ("is now database new", "2 tables, 5 rows, compared", "only estimated, so not compared: a"):
+    for expected in (
+        "is now database new",
+        "2 tables, 5 rows, compared",
+        "only estimated, so not compared: a",
+        "! not of one moment",
+    ):
         assert expected in shown
 
 

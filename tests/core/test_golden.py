@@ -25,7 +25,7 @@ from core.errors import (
     WrongKey,
 )
 from core.manifest import Manifest, authenticate
-from core.naming import MANIFEST, parse_key
+from core.naming import MANIFEST, instance_name, parse_key
 from core.streams import Digest
 from tests.core.chopping import chopped, collected
 
@@ -104,6 +104,12 @@ def test_the_golden_dump_is_the_database_its_manifest_describes(tmp_path: Path) 
     contents = manifest.files[0].contents
     assert contents is not None
     assert contents.rows == {"goods": rows}
+
+
+def test_a_golden_object_of_several_databases_says_which() -> None:
+    [file] = Manifest.parse((folder_of("good", "sealed-instance") / MANIFEST).read_bytes()).files
+    assert (file.database, file.holds, file.label) == ("", ("ledger", "shop"), "all databases")
+    assert file.name == instance_name("archive", "", encrypted=True)
 
 
 @pytest.mark.parametrize("name", GOOD)

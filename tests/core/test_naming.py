@@ -62,6 +62,11 @@ def test_no_database_takes_the_name_of_the_server_s_own_object() -> None:
     assert naming.is_object_name("globals.sql", suffix="", encrypted=False)
 
 
+def test_the_object_of_all_databases_has_a_name_of_its_own() -> None:
+    assert naming.instance_name("archive", ".zst", True) == "all-databases.archive.zst.enc"
+    assert naming.is_object_name("all-databases.archive", suffix="", encrypted=False)
+
+
 @pytest.mark.parametrize("database", ["", "\udc80"])
 def test_a_database_without_a_usable_name_is_refused(database: str) -> None:
     with pytest.raises(ConfigurationError):

@@ -121,6 +121,7 @@ def test_it_lists_what_is_there_and_writes_nothing(script: Path, tmp_path: Path)
     assert result.returncode == 0
     assert result.stdout.count("'Nightly shop'") == len(GOOD)
     assert "key at hand" in result.stdout
+    assert "all-databases.archive.enc  databases 'ledger', 'shop'" in result.stdout
     assert not (tmp_path / "out").exists()
 
 

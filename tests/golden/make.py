@@ -3,7 +3,8 @@
     python -m tests.golden.make FOLDER
 
 The files in ``v1`` are never made again: they stand for the backups that people already have, which every later
-version must open. A new format gets a script and a folder of its own. The keys here protect nothing.
+version must open. What joins the format without changing it, as an object of several databases did, joins them. A new
+format gets a script and a folder of its own. The keys here protect nothing.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Recipe:
     chunk_size: int = SMALL_CHUNK
     damage: Damage = bytes
     tamper: Damage = bytes
+    databases: tuple[str, ...] = ()  # of an object that holds several; what is in it does not matter here
 
 
 def chunks_of(sealed: bytes) -> tuple[bytes, list[bytes]]:
@@ -79,6 +81,7 @@ GOOD = (
     Recipe("sealed-none"),
     Recipe("sealed-zstd", "zstd:3", chunk_size=1 << 20),
     Recipe("sealed-gzip", "gzip:6", chunk_size=1 << 20),
+    Recipe("sealed-instance", databases=("ledger", "shop")),
 )
 DAMAGED = (
     Recipe("header-changed", damage=flip(lambda data: data.index(b'"salt":"') + 10)),
@@ -127,9 +130,12 @@ def make_backup(folder: Path, number: int, recipe: Recipe, dump: bytes) -> None:
         stages.append(seal(recipe.key, compression.algorithm, salt=salt, chunk_size=recipe.chunk_size))
     stored = b"".join(bytes(chunk) for chunk in through([dump], *stages, digest))
     backup_id = f"20261122T030000Z-{number:06x}"
+    sealed = recipe.key is not None
     file = ManifestFile(
-        name=naming.object_name("shop", "db", compression.suffix, encrypted=recipe.key is not None),
-        database="shop",
+        name=naming.instance_name("archive", compression.suffix, encrypted=sealed)
+        if recipe.databases
+        else naming.object_name("shop", "db", compression.suffix, encrypted=sealed),
+        database="" if recipe.databases else "shop",
         kind="database",
         dump_format="sqlite",
         compression=compression.algorithm,
@@ -138,6 +144,7 @@ def make_backup(folder: Path, number: int, recipe: Recipe, dump: bytes) -> None:
         sha256=digest.sha256,
         dump_size=len(dump),
         contents=Contents(tables=1, rows={"goods": 40}),
+        databases={name: Contents(tables=1, rows={"goods": 40}) for name in recipe.databases},
     )
     manifest = Manifest(
         backup_id=backup_id,

@@ -18,7 +18,7 @@ from core import naming
 from core.compression import Algorithm
 from core.container import ProfileKey
 from core.errors import BackupLocked, BackupNotFound, ConfigurationError, ConnectionError, StorageError
-from core.manifest import FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription
+from core.manifest import Contents, FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription
 from core.reports import Retained
 from core.retention import Retention
 from services import candidates, retention, stored
@@ -61,6 +61,7 @@ def taken(
     tables: tuple[str, ...] = (),
     missing: tuple[str, ...] = (),
     key: ProfileKey | None = None,
+    together: bool = False,
 ) -> str:
     """A backup of a day in November 2026, stored and recorded as a run does it; gives its id."""
     moment, data = datetime(2026, 11, day, 3, tzinfo=UTC), f"dump of day {day}".encode()
@@ -74,6 +75,10 @@ def taken(
         )
         for database in databases
     )  # fmt: skip
+    if together:  # one object holds all of them
+        held = {database: Contents(tables=1, rows={}) for database in databases}
+        name = naming.instance_name("archive", "", encrypted=key is not None)
+        files = (files[0].model_copy(update={"name": name, "database": "", "databases": held}),)
     manifest = Manifest(
         backup_id=naming.new_backup_id(moment), job=job, source=source, trigger="manual", started_at=moment,
         finished_at=moment, files=files, missing=missing,
@@ -186,6 +191,17 @@ def test_only_what_holds_a_database_stands_in_for_what_holds_it(
     kept = {ids[number] for number in stay}
     assert {one for one, outcome in outcomes(pruned(place)).items() if outcome == "kept"} == kept
     assert there(place) == kept
+
+
+def test_an_object_of_all_databases_stands_in_for_those_of_each_and_they_for_it(place: Destination) -> None:
+    each, both, one = (
+        taken(place, 1, databases=["a", "b"]),
+        taken(place, 2, databases=["a", "b"], together=True),
+        taken(place, 3, databases=["a"]),
+    )
+    assert outcomes(pruned(place)) == {one: "kept", both: "kept", each: "deleted"}
+    both_again = taken(place, 4, databases=["b", "a"], together=True)
+    assert outcomes(pruned(place)) == {both_again: "kept", one: "deleted", both: "deleted"}
 
 
 def test_what_is_left_of_a_deletion_is_judged_by_what_it_held(place: Destination) -> None:

@@ -12,7 +12,7 @@ from adapters.database.mongodb import client as tools
 from adapters.database.mongodb.archive import OPLOG, Archive
 from adapters.database.mongodb.client import Client
 from adapters.database.mongodb.config import MongoDBConfig
-from adapters.database.mongodb.restore import HINT, counted, head
+from adapters.database.mongodb.restore import HINT, counted, drop_for_good, head
 from adapters.database.mongodb.session import connected, database_names
 from core.errors import DBackupError, RestoreError, TargetExists
 from core.manifest import Contents
@@ -36,9 +36,7 @@ class MongoDBInstanceRestoration:
         if not self._made:
             return
         try:
-            with connected(self._config, RestoreError) as session:
-                for name in self._names():
-                    session.drop_database(name)
+            drop_for_good(self._config, self._ours())
         except DBackupError as leftover:
             failure = next((one for one in exc if isinstance(one, BaseException)), None)
             if failure is None:
@@ -70,9 +68,11 @@ class MongoDBInstanceRestoration:
 
     def _names(self) -> list[str]:
         """What has come back: somebody else's databases are none of ours."""
-        ours = self._archive.databases() | self._archive.replay.databases()
         with connected(self._config, RestoreError) as session:
-            return [name for name in database_names(session) if name in ours]
+            return [name for name in database_names(session) if name in self._ours()]
+
+    def _ours(self) -> set[str]:
+        return self._archive.databases() | self._archive.replay.databases()
 
 
 def require_empty(config: MongoDBConfig) -> None:

@@ -11,7 +11,8 @@ Copies are made by the tools: unlike ``renameCollection`` they carry views, time
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from itertools import chain
 
@@ -19,7 +20,7 @@ from adapters.database.mongodb import client as tools
 from adapters.database.mongodb.archive import BUCKETS, TIMESERIES, VIEW, Archive
 from adapters.database.mongodb.client import Client
 from adapters.database.mongodb.config import MongoDBConfig
-from adapters.database.mongodb.session import connected
+from adapters.database.mongodb.session import connected, database_names
 from core.errors import ComparisonFailed, DBackupError, RestoreError, TargetExists
 from core.log import logger
 from core.manifest import Contents
@@ -31,6 +32,8 @@ log = logger(engine="mongodb")
 NAME_BYTES = 63
 FORBIDDEN = '/\\. "$\0'
 HINT = "verify the backup"
+PAUSE = 0.2  # seconds between looks for an unfinished database that was dropped
+QUIET_LOOKS, LOOKS = 3, 100  # so many without it are enough, and so many are all
 
 
 class MongoDBRestoration:
@@ -52,7 +55,7 @@ class MongoDBRestoration:
         if not self._made:
             return
         try:
-            self._drop(self._name)
+            drop_for_good(self._config, {self._name})
         except DBackupError as leftover:
             failure = next((one for one in exc if isinstance(one, BaseException)), None)
             if failure is None:
@@ -153,6 +156,27 @@ class MongoDBRestoration:
     def _drop(self, name: str) -> None:
         with connected(self._config, RestoreError) as session:
             session.drop_database(name)
+
+
+def drop_for_good(config: MongoDBConfig, names: Collection[str]) -> None:
+    """Drop databases that a tool was loading. Raises RestoreError, or ConnectionError.
+
+    A server may still be at an insert of a tool that has ended, which makes a database anew that was dropped meanwhile.
+    So they must have stayed away for a while; if they never do, the last look says so by an error.
+    """
+    quiet = 0
+    with connected(config, RestoreError) as session:
+        for _ in range(LOOKS):
+            back = set(database_names(session)) & set(names)
+            for name in back:
+                session.drop_database(name)
+            quiet = 0 if back else quiet + 1
+            if quiet == QUIET_LOOKS:
+                return
+            time.sleep(PAUSE)
+    raise RestoreError(
+        f"{', '.join(sorted(names))}: something writes there again and again", hint="drop what is left by hand"
+    )
 
 
 def exists(config: MongoDBConfig, name: str) -> bool:
