@@ -193,12 +193,12 @@ def restore(report: RestoreReport) -> RenderableType:
     for one in report.restored:
         rows = f"{words.count(one.tables, 'table')}, {words.count(one.rows, 'row')}"
         proof = "compared with the backup's manifest" if one.compared else "nothing to compare with"
-        lines.add_row(GOOD, one.database, Text.assemble("is now ", (one.place, "bold")))
+        lines.add_row(GOOD, one.database, Text.assemble("are now " if one.together else "is now ", (one.place, "bold")))
         lines.add_row("", "", Text(f"{rows}, {proof}", "dim"))
         if one.uncounted:
             lines.add_row("", "", Text(f"only estimated, so not compared: {', '.join(one.uncounted)}", "dim"))
         for note in one.notes:
-            lines.add_row("", DOUBTFUL, Text(note, "yellow"))
+            lines.add_row(DOUBTFUL, "", Text(note, "yellow"))
     if report.missing:
         told = f"the backup was partial when it was taken, and never held: {', '.join(report.missing)}"
         lines.add_row(DOUBTFUL, "", Text(told, "yellow"))

@@ -13,7 +13,7 @@ from core.events import Event
 from core.log import logger
 from core.notifications import Notification, Place
 from core.ports import NotificationAdapter
-from core.reports import BackupReport, Failure, HealReport, IntegrityReport, RestoreReport
+from core.reports import BackupReport, Failure, HealReport, IntegrityReport, RestoredDatabase, RestoreReport
 from core.states import RunState
 
 PAUSES = (1.0, 5.0, 25.0)  # seconds before each further try
@@ -103,10 +103,14 @@ def of_restore(report: RestoreReport) -> Notification:
         state=report.state,
         backup_id=report.backup_id,
         seconds=report.seconds,
-        places=tuple(Place(one.database, True, f"is now {one.place}") for one in report.restored),
+        places=tuple(map(_place, report.restored)),
         failures=report.failures,
         at=report.finished_at,
     )
+
+
+def _place(one: RestoredDatabase) -> Place:
+    return Place(one.database, True, f"{'are' if one.together else 'is'} now {one.place}")
 
 
 def of_integrity(report: IntegrityReport, what: str) -> Notification:

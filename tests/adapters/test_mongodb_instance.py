@@ -256,8 +256,9 @@ def test_a_database_that_is_not_in_the_archive_is_no_success(source: Server) -> 
         taken(whole(source.url()), "dropped", "shop")
 
 
-def test_a_killed_mongodump_of_everything_is_no_success(source: Server) -> None:
-    dump = whole(source.url()).dump_instance(BOTH)
+def test_a_killed_mongodump_of_everything_is_no_success(mongodb: Server) -> None:
+    fill(mongodb, padding=2000)
+    dump = whole(mongodb.url()).dump_instance(BOTH)
     assert dump is not None
     with pytest.raises(DumpError), dump:
         chunks = dump.chunks()

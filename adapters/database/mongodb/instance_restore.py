@@ -64,7 +64,7 @@ class MongoDBInstanceRestoration:
         """Leave them where they are: they have been loaded under their own names."""
         names = [f"'{name}'" for name in self._names()]
         self._made = False
-        return f"databases {', '.join(names)} on {self._config.address}"
+        return f"{', '.join(names)} on {self._config.address}"
 
     def _names(self) -> list[str]:
         """What has come back: somebody else's databases are none of ours."""
