@@ -27,6 +27,7 @@ from tests.adapters.test_postgresql import children
 from tests.servers.mongodb import OWN, Server
 
 BOTH = ("ledger", "shop")
+FEW = 200  # documents
 MANY = 1500  # documents; with 2 KB each they are more than pipes hold, so a dump waits for whoever draws it
 
 
@@ -46,38 +47,38 @@ class Taken:
         return RestoreTarget(name, overwrite=overwrite, expected=self.databases["shop"], dumped="shop")
 
 
-def fill(server: Server, padding: int = 0) -> None:
-    """Two databases; the documents of one have so many bytes more."""
+def fill(server: Server, many: int, padding: int = 0) -> None:
+    """Two databases, one with so many documents, each of so many bytes more."""
     with server.client() as client:
-        client.shop.orders.insert_many([{"_id": n, "pad": "x" * padding} for n in range(MANY)])
+        client.shop.orders.insert_many([{"_id": n, "pad": "x" * padding} for n in range(many)])
         client.shop.create_collection("recent", viewOn="orders", pipeline=[{"$match": {"_id": {"$gt": 10}}}])
         client.shop.orders.create_index("paid")
         client.ledger.entries.insert_many([{"_id": n} for n in range(10)])
 
 
 @pytest.fixture
-def source(mongodb: Server) -> Server:
+def source(replica_set: Server) -> Server:
     """A server with two databases."""
-    fill(mongodb)
-    return mongodb
+    fill(replica_set, FEW)
+    return replica_set
 
 
 @pytest.fixture(scope="module")
-def quiet(_mongodb: Server) -> Taken:
+def quiet(_replica_set: Server) -> Taken:
     """A dump during which nobody wrote."""
-    fill(_mongodb)
-    made = taken(whole(_mongodb.url()))
-    _mongodb.drop_all()
+    fill(_replica_set, FEW)
+    made = taken(whole(_replica_set.url()))
+    _replica_set.drop_all()
     return made
 
 
 @pytest.fixture(scope="module")
-def busy(_mongodb: Server) -> Taken:
+def busy(_replica_set: Server) -> Taken:
     """A dump that was written to while it was taken."""
-    fill(_mongodb, padding=2000)
-    with writing(_mongodb) as written:
-        made = taken(whole(_mongodb.url()), meanwhile=written)
-    _mongodb.drop_all()
+    fill(_replica_set, MANY, padding=2000)
+    with writing(_replica_set) as written:
+        made = taken(whole(_replica_set.url()), meanwhile=written)
+    _replica_set.drop_all()
     return made
 
 
@@ -159,17 +160,17 @@ def test_all_databases_come_back_as_they_were_at_one_moment_of_the_dump(
 def test_what_nobody_wrote_to_is_compared_exactly(quiet: Taken, mongodb_that_replays: Server) -> None:
     found = put_back(whole(mongodb_that_replays.url()), quiet.chunks, quiet.together)
     assert "shop.orders" not in quiet.contents.estimated
-    assert found.rows == quiet.contents.rows == {"ledger.entries": 10, "shop.orders": MANY}
+    assert found.rows == quiet.contents.rows == {"ledger.entries": 10, "shop.orders": FEW}
     assert found.tables == quiet.contents.tables == 3
     with mongodb_that_replays.client() as client:
         assert "paid_1" in client.shop.orders.index_information()
-        assert client.shop.recent.count_documents({}) == MANY - 11
+        assert client.shop.recent.count_documents({}) == FEW - 11
 
 
 def test_the_contents_say_what_is_of_one_moment_and_what_is_not(quiet: Taken) -> None:
     assert quiet.contents.notes == (POINT_IN_TIME,)
     assert {name: held.notes for name, held in quiet.databases.items()} == {"ledger": (ALONE,), "shop": (ALONE,)}
-    assert quiet.databases["shop"].rows == {"orders": MANY}
+    assert quiet.databases["shop"].rows == {"orders": FEW}
     assert quiet.databases["shop"].tables == 2
 
 
@@ -191,7 +192,7 @@ def test_one_database_replaces_an_old_one(quiet: Taken, source: Server) -> None:
     with source.client() as client:
         client.shop.orders.delete_many({})
     put_back(whole(source.url()), quiet.chunks, quiet.alone("shop", overwrite=True))
-    assert len(numbers(source, "shop", "orders")) == MANY
+    assert len(numbers(source, "shop", "orders")) == FEW
     assert source.names() - OWN == set(BOTH)
 
 
@@ -256,9 +257,9 @@ def test_a_database_that_is_not_in_the_archive_is_no_success(source: Server) -> 
         taken(whole(source.url()), "dropped", "shop")
 
 
-def test_a_killed_mongodump_of_everything_is_no_success(mongodb: Server) -> None:
-    fill(mongodb, padding=2000)
-    dump = whole(mongodb.url()).dump_instance(BOTH)
+def test_a_killed_mongodump_of_everything_is_no_success(replica_set: Server) -> None:
+    fill(replica_set, MANY, padding=2000)
+    dump = whole(replica_set.url()).dump_instance(BOTH)
     assert dump is not None
     with pytest.raises(DumpError), dump:
         chunks = dump.chunks()

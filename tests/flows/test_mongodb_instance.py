@@ -23,12 +23,12 @@ BOTH = ("ledger", "shop")
 
 
 @pytest.fixture
-def source(mongodb: Server) -> Server:
+def source(replica_set: Server) -> Server:
     """A server with two databases."""
-    with mongodb.client() as client:
+    with replica_set.client() as client:
         client.shop.orders.insert_many([{"_id": n} for n in range(100)])
         client.ledger.entries.insert_many([{"_id": n} for n in range(10)])
-    return mongodb
+    return replica_set
 
 
 def wish(folder: Path, backup_id: str, target: str, **more: Any) -> RestoreSpec:

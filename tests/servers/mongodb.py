@@ -126,6 +126,20 @@ def mongodb(_mongodb: Server) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def _replica_set(mongodb_tools: Path) -> Iterator[Server]:
+    server = Server(free_port(), mongodb_tools)
+    with _folder() as folder, _running(folder, server):
+        yield server
+
+
+@pytest.fixture
+def replica_set(_replica_set: Server) -> Iterator[Server]:
+    """A server with a short oplog, for it reads all of it to find the end: few tests write to this one."""
+    yield _replica_set
+    _replica_set.drop_all()
+
+
+@pytest.fixture(scope="session")
 def _mongodb_that_replays(mongodb_tools: Path) -> Iterator[Server]:
     server = Server(free_port(), mongodb_tools)
     with _folder() as folder, _running(folder, server, program=REPLAYING):
