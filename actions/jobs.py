@@ -1,4 +1,4 @@
-"""Jobs: create, list, show, run, prune, heal, delete."""
+"""Jobs: create, edit, pause, resume, list, show, run, heal, delete."""
 
 from __future__ import annotations
 
@@ -10,19 +10,80 @@ from actions.door import Identity, action
 from core.jobs import JobSpec
 from core.permissions import Permission
 from core.reports import BackupReport, HealReport
+from db.executions import Execution
+from services.records import executions
 
 if TYPE_CHECKING:
     from deployments.jobs import Jobs
     from deployments.overdue import Look
+    from deployments.schedules import Timetable
 
 
-@action(Permission.JOBS_WRITE, target=lambda spec: spec.name)
-def create(who: Identity, spec: JobSpec) -> None:
-    """Save a job. Raises ConfigurationError for a name that is taken, or for what is not saved."""
+@action(Permission.JOBS_WRITE, target=lambda spec, *_: spec.name)
+def create(who: Identity, spec: JobSpec, cron: str = "") -> None:
+    """Save a job, and when it runs by itself, in its zone.
+
+    Raises ConfigurationError for a name that is taken, a schedule that cannot be used, or what is not saved.
+    """
     from deployments import jobs
 
     who.require(Permission.JOBS_WRITE, spec.source)
-    jobs.create(spec)
+    jobs.create(spec, cron)
+
+
+@action(Permission.JOBS_WRITE, target=lambda spec, *_: spec.name)
+def edit(who: Identity, spec: JobSpec, cron: str | None = None) -> None:
+    """Make the job of this name what ``spec`` says. Without ``cron`` its schedule stays; an empty one takes it away."""
+    from deployments import jobs
+
+    who.require(Permission.JOBS_WRITE, spec.source)
+    who.require_of(Permission.JOBS_WRITE, lambda: jobs.get(spec.name).source)  # whose it was until now
+    jobs.edit(spec, cron)
+
+
+@action(Permission.JOBS_WRITE)
+def pause(who: Identity, name: str) -> None:
+    """Let a job not run by itself until it is resumed. Raises ConfigurationError when it has no schedule."""
+    from deployments import jobs
+
+    who.require_of(Permission.JOBS_WRITE, lambda: jobs.get(name).source)
+    jobs.pause(name)
+
+
+@action(Permission.JOBS_WRITE)
+def resume(who: Identity, name: str) -> None:
+    """Let a paused job run by itself again. Raises ConfigurationError when it has no schedule."""
+    from deployments import jobs
+
+    who.require_of(Permission.JOBS_WRITE, lambda: jobs.get(name).source)
+    jobs.resume(name)
+
+
+@action(Permission.JOBS_READ)
+def preview(who: Identity, cron: str, timezone: str) -> tuple[datetime, ...]:
+    """The next times of a schedule that is not saved yet. Raises ConfigurationError for one that cannot be used."""
+    from deployments.schedules import cron_schedule, next_times
+
+    return next_times(cron_schedule(cron, timezone), datetime.now(UTC))
+
+
+@action(Permission.JOBS_READ)
+def timetable(who: Identity, name: str) -> Timetable | None:
+    """When a job runs by itself, or None. Raises ConfigurationError when there is no such job."""
+    from deployments import jobs
+
+    who.require_of(Permission.JOBS_READ, lambda: jobs.get(name).source)
+    return jobs.timetable_of(name)
+
+
+@action(Permission.JOBS_READ)
+def last_runs(who: Identity) -> dict[str, Execution]:
+    """The newest backup run of each job that one may see, by the job's name."""
+    newest = executions().newest_of_each_job("backup")
+    if not who.is_limited(Permission.JOBS_READ):
+        return newest
+    seen = {spec.name for spec in everything(who).readable}
+    return {name: run for name, run in newest.items() if name in seen}
 
 
 @action(Permission.JOBS_READ)
@@ -33,8 +94,9 @@ def everything(who: Identity) -> Jobs:
     found = jobs.everything()
     if not who.is_limited(Permission.JOBS_READ):
         return found
-    mine = (spec for spec in found.readable if who.reaches(Permission.JOBS_READ, spec.source))
-    return replace(found, readable=tuple(mine), unreadable=())
+    mine = tuple(spec for spec in found.readable if who.reaches(Permission.JOBS_READ, spec.source))
+    times = {spec.name: found.timetables[spec.name] for spec in mine if spec.name in found.timetables}
+    return replace(found, readable=mine, unreadable=(), timetables=times)
 
 
 @action(Permission.JOBS_READ)

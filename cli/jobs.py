@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,20 +11,37 @@ from cli import addresses
 from cli.command import command
 from cli.exits import FAILED, PARTIAL
 from cli.options import Name
-from cli.output import Output
+from cli.output import Output, WrongUsage
 from cli.runs import back_up, watched
 from cli.specs import specified
-from cli.wishes import Many, Wish, wishes
+from cli.wishes import Many, Wish, chosen, wishes
+from core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from core.jobs import JobSpec
+    from db.executions import Execution
     from deployments.jobs import UnreadableJob
 
 jobs = typer.Typer(help="Backups that are described once, and run by their name.", no_args_is_help=True)
 
+_SCHEDULE = "When it runs"
+Cron = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CRON",
+        help='Minute, hour, day, month, weekday, in --timezone: "0 3 * * *" is daily at three.',
+        rich_help_panel=_SCHEDULE,
+        show_default="only when told to",
+    ),
+]
+CatchUp = Annotated[
+    bool,
+    typer.Option(help="Make up one run for those missed while nothing could run.", rich_help_panel=_SCHEDULE),
+]
+
 
 @command(jobs, takes=wishes)
-def create(
+def create(  # noqa: PLR0913 - the parameters of a command are its options
     out: Output,
     wish: Wish,
     *,
@@ -33,18 +50,100 @@ def create(
     to: Annotated[
         Many, typer.Option("--to", metavar="NAME", help="A saved storage. Can be repeated.", show_default=False)
     ],
+    cron: Cron = None,
+    catch_up: CatchUp = True,
 ) -> None:
-    """Describe a backup: what, where to, how, and how long to keep it."""
+    """Describe a backup: what, where to, how, when, and how long to keep it."""
     from actions import jobs as actions
     from actions.door import LOCAL_ADMINISTRATOR
     from cli import render
     from core.jobs import JobSpec
 
     destinations = tuple(map(addresses.storage, to))
-    spec = specified(JobSpec, name=name, source=addresses.source(source), destinations=destinations, **wish)
+    described: Wish = {"source": addresses.source(source), "destinations": destinations, "catch_up": catch_up, **wish}
+    spec = specified(JobSpec, name=name, **described)
+    times = _previewed(cron, spec.timezone)
     with out.waiting("saving"):
-        actions.create(LOCAL_ADMINISTRATOR, spec)
-    out.answer({"created": name}, render.done(f"job {name} is saved; run it: dbackup job run {name}"))
+        actions.create(LOCAL_ADMINISTRATOR, spec, cron or "")
+    told = [render.next_times(times)] if times else []
+    out.answer(
+        {"created": name, "next_times": times},
+        render.done(f"job {name} is saved; run it: dbackup job run {name}"),
+        *told,
+    )
+
+
+def _previewed(cron: str | None, timezone: str) -> Sequence[Any]:
+    """The next times of a schedule. Raises WrongUsage for one that cannot be used."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+
+    try:
+        return actions.preview(LOCAL_ADMINISTRATOR, cron, timezone) if cron else ()
+    except ConfigurationError as error:
+        raise WrongUsage(f"--cron: {error.message}", hint=error.hint) from None
+
+
+@command(jobs, takes=wishes)
+def edit(  # noqa: PLR0913 - the parameters of a command are its options
+    out: Output,
+    wish: Wish,
+    *,
+    context: typer.Context,
+    name: Name,
+    source: Annotated[str, typer.Option("--source", metavar="NAME", help="Another source.", show_default=False)] = "",
+    to: Annotated[
+        Many | None,
+        typer.Option("--to", metavar="NAME", help="Other storages, instead of all it has.", show_default=False),
+    ] = None,
+    cron: Cron = None,
+    catch_up: CatchUp = True,
+) -> None:
+    """Change what the given options say, and nothing else. Its runs and backups stay.
+
+    An empty text takes a choice away: --profile "", --cron "", --notify "". So does --overdue-after 0.
+    """
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+    from core.jobs import JobSpec
+
+    change = chosen({**wish, "catch_up": catch_up}, context)
+    change |= {"source": addresses.source(source)} if source else {}
+    change |= {"destinations": tuple(map(addresses.storage, to))} if to else {}
+    if not change and cron is None:
+        raise WrongUsage("nothing is to be changed", hint=f"see what can be: dbackup job edit {name} --help")
+    with out.waiting("saving"):
+        spec = specified(JobSpec, **(dict(actions.get(LOCAL_ADMINISTRATOR, name)) | change))
+        _previewed(cron, spec.timezone)
+        actions.edit(LOCAL_ADMINISTRATOR, spec, cron)
+        timetable = actions.timetable(LOCAL_ADMINISTRATOR, name)
+    told = [render.timetable(timetable)] if timetable else []
+    out.answer({"edited": name, "schedule": timetable}, render.done(f"job {name} is changed"), *told)
+
+
+@command(jobs)
+def pause(out: Output, name: Name) -> None:
+    """Let a job not run by itself until it is resumed."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    actions.pause(LOCAL_ADMINISTRATOR, name)
+    out.answer({"paused": name}, render.done(f"job {name} is paused; go on with: dbackup job resume {name}"))
+
+
+@command(jobs)
+def resume(out: Output, name: Name) -> None:
+    """Let a paused job run by itself again."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    actions.resume(LOCAL_ADMINISTRATOR, name)
+    timetable = actions.timetable(LOCAL_ADMINISTRATOR, name)
+    told = [render.timetable(timetable)] if timetable else []
+    out.answer({"resumed": name, "schedule": timetable}, render.done(f"job {name} is resumed"), *told)
 
 
 @command(jobs, "list")
@@ -56,12 +155,18 @@ def list_(out: Output) -> None:
 
     with out.waiting("looking"):
         found = actions.everything(LOCAL_ADMINISTRATOR)
-    rows = [(one.name, str(one.source), ", ".join(one.destinations), one.profile or "none") for one in found.readable]
-    shown = render.table(("Name", "Source", "To", "Profile"), rows)
+        last = actions.last_runs(LOCAL_ADMINISTRATOR)
     nothing = render.note("no job is saved yet; make one: dbackup job create NAME --source SOURCE --to STORAGE")
     broken = [render.problem(one.problem, one.hint) for one in found.unreadable]
-    tables = [shown] if rows else [] if broken else [nothing]
-    out.answer({"jobs": found.readable, "unreadable": _told(found.unreadable)}, *tables, *broken)
+    tables = [render.jobs(found, last)] if found.readable else [] if broken else [nothing]
+    answer = {"jobs": found.readable, "unreadable": _told(found.unreadable), "schedules": found.timetables}
+    out.answer(answer | {"last_runs": {name: _run_told(run) for name, run in last.items()}}, *tables, *broken)
+
+
+def _run_told(run: Execution | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    return {"state": run.state, "started_at": run.started_at, "finished_at": run.finished_at, "summary": run.summary}
 
 
 def _told(jobs: Sequence[UnreadableJob]) -> list[dict[str, str]]:
@@ -77,7 +182,15 @@ def show(out: Output, name: Name) -> None:
 
     with out.waiting("looking"):
         spec = actions.get(LOCAL_ADMINISTRATOR, name)
-    out.answer(spec, render.facts(_facts(spec)))
+        timetable = actions.timetable(LOCAL_ADMINISTRATOR, name)
+        last = actions.last_runs(LOCAL_ADMINISTRATOR).get(name)
+    answer = spec.model_dump(mode="json") | {"schedule": timetable, "last_run": _run_told(last)}
+    never = f'it never does; dbackup job edit {name} --cron "0 3 * * *"'
+    runs = [
+        ("runs by itself", render.timetable(timetable) if timetable else never),
+        ("last run", render.last_run(last)),
+    ]
+    out.answer(answer, render.facts([*_facts(spec), *runs]))
 
 
 def _facts(spec: JobSpec) -> list[tuple[str, str]]:

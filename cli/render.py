@@ -5,7 +5,7 @@ Colours repeat what signs and words say already, so nothing is lost without them
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, JustifyMethod, RenderableType
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         RestoreReport,
         Retained,
     )
+    from db.executions import Execution
+    from deployments.jobs import Jobs
+    from deployments.schedules import Timetable
     from services.freshness import Freshness
 
 GOOD = Text("✓", "green")
@@ -227,6 +230,46 @@ def healed(copies: Iterable[Healed]) -> RenderableType:
         else:
             grid.add_row(BAD, f"{one.backup_id} is still owed to {one.storage}: {one.reason}")
     return grid
+
+
+def jobs(found: Jobs, last: Mapping[str, Execution]) -> RenderableType:
+    """Each job: what it backs up, where to, when next, and how its last run ended."""
+    rows = []
+    for one in found.readable:
+        when = found.timetables.get(one.name)
+        rows.append(
+            (one.name, f"{one.source} → {', '.join(one.destinations)}", _next(when), last_run(last.get(one.name)))
+        )
+    return table(("Name", "What", "Next run", "Last run"), rows)
+
+
+def _next(when: Timetable | None) -> Text:
+    if when is None:
+        return Text("when told to", "dim")
+    if when.paused:
+        return Text("paused", "yellow")
+    return Text(f"{when.next_times[0]:%Y-%m-%d %H:%M %Z}" if when.next_times else "never again")
+
+
+def timetable(when: Timetable) -> RenderableType:
+    """A schedule, and the next times it comes to, in its own zone."""
+    if when.paused:
+        return Text.assemble(str(when), ("  paused", "yellow"))
+    return Group(Text(str(when)), next_times(when.next_times))
+
+
+def next_times(times: Sequence[datetime]) -> RenderableType:
+    """The next times, one a line."""
+    return Text("\n".join(f"{'next' if at is times[0] else 'then':5}{at:%a %Y-%m-%d %H:%M %Z}" for at in times), "dim")
+
+
+def last_run(run: Execution | None) -> Text:
+    """How the newest run of a job ended, or that it has not yet, and when."""
+    if run is None:
+        return Text("none yet", "dim")
+    at = run.finished_at or run.started_at or run.created_at
+    sign = _SIGNS.get(run.state, BAD) if run.state.is_final else Text("·", "dim")
+    return Text.assemble(sign, " ", run.state.value, "  ", (words.moment(at), "dim"))
 
 
 def freshness(found: Sequence[Freshness], now: datetime) -> RenderableType:

@@ -14,6 +14,8 @@ Many = list[str]
 Wish = dict[str, Any]  # fields of a JobSpec
 
 _SCOPE = "What to dump"
+_FIELDS = {"schema": "schemas", "exclude_schema": "exclude_schemas", "table": "tables",
+           "exclude_table": "exclude_tables"}  # fmt: skip
 
 
 def _filter(name: str, what: str, metavar: str = "NAME") -> Any:
@@ -74,3 +76,16 @@ def wishes(  # noqa: PLR0913 - its parameters are options
         "spool": spool,
         "notify": tuple(notify or ()),
     }
+
+
+def chosen(fields: Wish, context: typer.Context) -> Wish:
+    """Of some fields those whose options stand on the command line. What is given as empty (or 0 hours) is nothing."""
+    sources = {option: context.get_parameter_source(option) for option in context.params}
+    given = {_FIELDS.get(option, option) for option, one in sources.items() if one and one.name == "COMMANDLINE"}
+    return {name: _emptied(name, value) for name, value in fields.items() if name in given}
+
+
+def _emptied(name: str, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(one for one in value if one != "")
+    return None if value in ("", 0) and name in ("profile", "overdue_after") else value

@@ -115,7 +115,8 @@ class JobSpec(BaseModel):
     the dump up and no upload can be tried again.
 
     ``keep`` is the retention of every destination, ``keep_at`` that of single ones, by their saved name. ``timezone``,
-    an IANA name, says where a day ends.
+    an IANA name, says where a day ends, and is the zone of the job's schedule. With ``catch_up`` one run is made up of
+    those that were missed while nothing could run.
     ``notify`` says which channels are told of what. ``overdue_after`` is after how many hours without a good backup
     the job is overdue; None means that nobody looks.
     """
@@ -139,6 +140,7 @@ class JobSpec(BaseModel):
     keep: Retention = Field(default=Retention(), json_schema_extra={"default": str(Retention())})
     keep_at: dict[str, Retention] = Field(default_factory=dict)
     timezone: str = "UTC"
+    catch_up: bool = True
     notify: NotifyRules = ()
     overdue_after: int | None = Field(default=None, ge=1)
 

@@ -1,7 +1,8 @@
 """Jobs. A job is a deployment of the backup flow, and its parameters are a JobSpec that names everything.
 
 So whatever edits a job edits one thing, and nothing can drift. Sources, destinations and profiles stand in it by the
-names they are saved under: a URL could hold a secret, and a deployment is stored in clear.
+names they are saved under: a URL could hold a secret, and a deployment is stored in clear. When it runs is the
+deployment's schedule and stands nowhere else; its zone is the job's own.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
@@ -25,31 +28,88 @@ from core.errors import ConfigurationError
 from core.jobs import SAVED_NAME, Address, JobSpec
 from deployments import pool
 from deployments.client import prefect_client
+from deployments.schedules import Timetable, cron_schedule, timetable
 from flows.backup import backup
 
 TAG = "dbackup-job"  # what tells our deployments from others on a shared server
 PAGE = 200  # Prefect gives no more at once
 
 
-def create(spec: JobSpec) -> None:
-    """Save a new job. Raises ConfigurationError for a name that is taken or wrong, or for what is not saved."""
+def create(spec: JobSpec, cron: str = "") -> None:
+    """Save a new job that runs by itself when ``cron`` says so, in the job's zone; or only when it is told to.
+
+    Raises ConfigurationError for a name that is taken or wrong, a wrong schedule, or for what is not saved.
+    """
     _require_name(spec.name)
+    schedule = cron_schedule(cron, spec.timezone) if cron else None
     _require_saved(spec)
     with prefect_client() as client:
         if _find(client, spec.name):
             raise ConfigurationError(
                 f"there is a job named {spec.name} already",
-                hint=f"choose another name, or delete it first: dbackup job delete {spec.name}",
+                hint=f"change it: dbackup job edit {spec.name}; or choose another name",
             )
-        _put(spec)
+        _put(spec, schedule)
+
+
+def edit(spec: JobSpec, cron: str | None = None) -> None:
+    """Make the job of this name what ``spec`` says, all of it or nothing. Its runs stay, and whether it is paused.
+
+    Without ``cron`` it keeps its schedule, in the job's zone; an empty one takes it away. Raises ConfigurationError as
+    :func:`create` does, and when there is no such job.
+    """
+    if cron:
+        cron_schedule(cron, spec.timezone)
+    _require_saved(spec)
+    with prefect_client() as client:
+        found = _require(client, spec.name)
+        described = _described(spec)
+        # A schedule that is sent is a new one to Prefect, which would then know no run of it.
+        change = DeploymentUpdate(**described, **_rescheduled(found, spec, cron))
+        client.update_deployment(found.id, change)
+
+
+def pause(name: str) -> None:
+    """Let a job not run by itself until it is resumed. Raises ConfigurationError when it never does."""
+    with prefect_client() as client:
+        client.pause_deployment(_require_schedule(client, name).id)
+
+
+def resume(name: str) -> None:
+    """Let a paused job run by itself again. What it missed while it was paused is not made up."""
+    with prefect_client() as client:
+        found = _require_schedule(client, name)
+        for one in found.schedules:  # written anew even if it is active: only what comes after this can be missed
+            client.update_deployment_schedule(found.id, one.id, active=True)
+        client.resume_deployment(found.id)
 
 
 def get(name: str) -> JobSpec:
     """The job of this name. Raises ConfigurationError that names those that exist."""
     with prefect_client() as client:
-        if found := _find(client, name):
-            return _spec(found)
-        raise _unknown(client, name)
+        return _spec(_require(client, name))
+
+
+def timetable_of(name: str) -> Timetable | None:
+    """When a job runs by itself; None when it never does. Raises ConfigurationError when there is no such job."""
+    with prefect_client() as client:
+        return _timetable(_require(client, name))
+
+
+def _require(client: SyncPrefectClient, name: str) -> DeploymentResponse:
+    if found := _find(client, name):
+        return found
+    raise _unknown(client, name)
+
+
+def _require_schedule(client: SyncPrefectClient, name: str) -> DeploymentResponse:
+    found = _require(client, name)
+    if not found.schedules:
+        raise ConfigurationError(
+            f"the job {name} has no schedule, so it never runs by itself",
+            hint=f'give it one: dbackup job edit {name} --cron "0 3 * * *"',
+        )
+    return found
 
 
 def _unknown(client: SyncPrefectClient, name: str) -> ConfigurationError:
@@ -80,6 +140,7 @@ class Jobs:
     readable: tuple[JobSpec, ...]
     unreadable: tuple[UnreadableJob, ...]
     created: Mapping[str, datetime] = field(default_factory=dict)  # when each came to be, by its name
+    timetables: Mapping[str, Timetable] = field(default_factory=dict)  # of those that run by themselves, by name
 
 
 def everything() -> Jobs:
@@ -87,19 +148,19 @@ def everything() -> Jobs:
     with prefect_client() as client:
         deployments = sorted(_deployments(client), key=lambda one: one.name)
     found = [_read(one) for one in deployments]
+    times = {one.name: _timetable(one) for one in deployments}
     return Jobs(
         tuple(one for one in found if isinstance(one, JobSpec)),
         tuple(one for one in found if isinstance(one, UnreadableJob)),
         {one.name: one.created or datetime.now(UTC) for one in deployments},
+        {name: one for name, one in times.items() if one},
     )
 
 
 def delete(name: str) -> None:
     """Forget a job, readable or not. Its backups stay. Raises ConfigurationError when there is none of this name."""
     with prefect_client() as client:
-        if not (found := _find(client, name)):
-            raise _unknown(client, name)
-        client.delete_deployment(found.id)
+        client.delete_deployment(_require(client, name).id)
 
 
 def using(kind: Kind, name: str) -> list[str]:
@@ -135,18 +196,44 @@ def _require_saved(spec: JobSpec) -> None:
         load(kind, name)
 
 
-def _put(spec: JobSpec) -> None:
+def _put(spec: JobSpec, schedule: CronSchedule | None) -> None:
     pool.ensure()
+    described = _described(spec)
     RunnerDeployment.from_flow(
         backup,
         name=spec.name,
-        parameters={"job": spec.model_dump(mode="json"), "trigger": "schedule"},
-        description=f"Back up {spec.source} to {', '.join(spec.destinations)}.",
+        **described,
+        schedules=[schedule] if schedule else [],
         tags=[TAG],
         work_pool_name=pool.POOL,
         concurrency_limit=1,  # a job never overlaps itself
         entrypoint_type=EntrypointType.MODULE_PATH,
     ).apply()
+
+
+def _described(spec: JobSpec) -> dict[str, Any]:
+    """What of a deployment says what the job does."""
+    return {
+        "parameters": {"job": spec.model_dump(mode="json"), "trigger": "schedule"},
+        "description": f"Back up {spec.source} to {', '.join(spec.destinations)}.",
+    }
+
+
+def _rescheduled(found: DeploymentResponse, spec: JobSpec, cron: str | None) -> dict[str, Any]:
+    """What changes of a deployment's schedules; nothing when they say already what is wanted."""
+    before = [one.schedule for one in found.schedules]
+    crons = [one.cron for one in before if isinstance(one, CronSchedule)]
+    if cron is None and len(crons) < len(before):  # somebody made it in Prefect; it is theirs
+        return {}
+    wanted = [cron_schedule(one, spec.timezone) for one in (crons if cron is None else [cron] if cron else [])]
+    if wanted == before:
+        return {}
+    active = all(one.active for one in found.schedules)
+    return {"schedules": [DeploymentScheduleUpdate(schedule=one, active=active) for one in wanted]}
+
+
+def _timetable(found: DeploymentResponse) -> Timetable | None:
+    return timetable(found.schedules, paused=bool(found.paused), now=datetime.now(UTC))
 
 
 def _find(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
