@@ -115,6 +115,13 @@ class Executions:
             row = session.get(ExecutionRow, execution_id)
             return _execution(row) if row else None
 
+    def of_flow_run(self, flow_run_id: str) -> Execution | None:
+        """The run that Prefect knows by this id, or None."""
+        query = select(ExecutionRow).where(ExecutionRow.flow_run_id == flow_run_id)
+        with self._database.session() as session:
+            row = session.scalars(query).first()
+            return _execution(row) if row else None
+
     def search(self, wanted: WantedRuns, *, limit: int, offset: int = 0) -> list[Execution]:
         """A page of the runs that fit, newest first."""
         query = select(ExecutionRow).where(*_conditions(wanted))

@@ -16,9 +16,9 @@ from core.settings import settings
 from core.states import RunState
 from services.records import executions
 from services.workspace import sweep, workspace
+from tasks.late_states import RUN, settle
 from tasks.step import step
 
-_RUN = "run-"  # of the folder that a run holds for as long as its process lives
 log = logger(service="catalog")
 
 
@@ -26,9 +26,10 @@ log = logger(service="catalog")
 def recorded(kind: str, job: str) -> Iterator[str]:
     """Record a run from here on, under the id that is given. Whatever ends it early gives it a final state."""
     mark_crashed()
+    settle()
     execution = _begin(kind, job)
     try:
-        with workspace(settings().runs, f"{_RUN}{execution}"):
+        with workspace(settings().runs, f"{RUN}{execution}"):
             yield execution
     except DBackupError as error:
         _finish(execution, RunState.FAILED, _reason(error))
@@ -52,8 +53,8 @@ def mark_crashed() -> None:
 def note_crashed(folder: str) -> None:
     """A folder was swept: if it was the one that a run held while it lived, that run has crashed."""
     log.warning("removed what a dead run had left", folder=folder)
-    if folder.startswith(_RUN):
-        _finish(folder.removeprefix(_RUN), RunState.CRASHED, "its process ended without a word")
+    if folder.startswith(RUN):
+        _finish(folder.removeprefix(RUN), RunState.CRASHED, "its process ended without a word")
 
 
 def _begin(kind: str, job: str) -> str:

@@ -374,5 +374,5 @@ def test_prefect_keeps_the_history_of_every_step(shop: Path, tmp_path: Path) -> 
 
     where = tmp_path / "backups"
     expected = {"initialize", "dump shop", f"upload shop → {where}", f"verify {where}", f"commit {where}"}
-    expected |= {f"retain {where}", "complete"}
+    expected |= {f"connect {where}", f"retain {where}", "complete"}
     until(lambda: steps() == expected, f"Prefect to know of {expected}")
