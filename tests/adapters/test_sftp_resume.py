@@ -34,13 +34,14 @@ def root(ssh_account: Account) -> Path:
     return ssh_account.new_folder()
 
 
-@pytest.fixture(params=["with a shell", "without a shell"])
+@pytest.fixture(params=["with a shell", "without a shell", "with one channel"])
 def server(request: pytest.FixtureRequest, ssh_account: Account, openssh: Server) -> Iterator[Server]:
-    """One that hashes what is there, and one from which it has to be read back."""
+    """One that hashes what is there, and two from which it has to be read back."""
     if request.param == "with a shell":
         yield openssh
         return
-    with running(ssh_account, SFTP_INSIDE, "ForceCommand internal-sftp") as plain:
+    setting = "MaxSessions 1" if request.param == "with one channel" else "ForceCommand internal-sftp"
+    with running(ssh_account, SFTP_INSIDE, setting) as plain:
         yield plain
 
 

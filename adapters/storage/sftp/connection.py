@@ -66,7 +66,10 @@ class Connection:
         """
         feed = f"head -c {size} < %s | sha256sum" if beginning else "sha256sum < %s"
         with translated(self._config):
-            channel = self._connected().open_session(timeout=self._config.timeout)
+            try:
+                channel = self._connected().open_session(timeout=self._config.timeout)
+            except paramiko.ChannelException:  # a server may allow one channel, which SFTP has
+                return None
             try:
                 channel.settimeout(self._config.timeout + size / HASHED_PER_SECOND)
                 channel.exec_command((feed % shlex.quote(path.decode())).encode())
