@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from actions.door import Identity
 from blocks.encryption_key import encryption_keys
+from core.errors import AuthenticationError
 from db.audit import Entry
 from services.accounts import invitation, sessions, tokens
 from services.accounts.login import Credentials, Entrance
@@ -54,7 +55,11 @@ def accept_invitation(token: str, name: str, password: SecretStr, client: Client
     """Make the first administrator. Raises AuthenticationError when the link opens nothing (any longer)."""
     now = datetime.now(UTC)
     record = partial(Entry, now, "(invited)", "accept_invitation", origin=client.address)
-    made = invitation.accept(database(), token, name, password, now)
+    try:
+        made = invitation.accept(database(), token, name, password, now)
+    except AuthenticationError as error:
+        audit().record(record(target="", result="refused", reason=error.message))
+        raise
     audit().record(record(target=made.name, result="done"))
     return made
 

@@ -26,7 +26,7 @@ class Rights:
     """Permissions; those in ``limits`` hold for the named sources only. Administrators may manage each other."""
 
     permissions: frozenset[Permission] = frozenset()
-    limits: Mapping[Permission, frozenset[str]] = field(default_factory=dict)
+    limits: Mapping[Permission, frozenset[str]] = field(default_factory=dict, hash=False)
     administrator: bool = False
 
     @classmethod

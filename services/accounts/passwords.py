@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 from core.errors import ConfigurationError
 
 SHORTEST, LONGEST = 12, 1024  # characters; NIST SP 800-63B asks for length and against rules of composition
+_AT_ONCE = threading.BoundedSemaphore(4)  # a hash takes 64 MiB, and anybody may ask for one at the login
 _HASHER = PasswordHasher()  # the library's defaults are RFC 9106's second choice: 64 MiB, three passes
 
 
@@ -24,14 +26,15 @@ def hashed(password: SecretStr) -> str:
         )
     if len(text) > LONGEST:
         raise ConfigurationError(f"the password is longer than {LONGEST} characters", hint="choose a shorter one")
-    return _HASHER.hash(_bytes(text))
+    return _hash(text)
 
 
 def is_right(kept: str | None, password: SecretStr) -> bool:
     """Whether the password has this hash. With None it is compared all the same, with one that nobody has:
     how long an answer takes does not tell whether a name exists."""
     try:
-        _HASHER.verify(kept or _nobodys(), _bytes(password.get_secret_value()[: LONGEST + 1]))
+        with _AT_ONCE:
+            _HASHER.verify(kept or _nobodys(), _bytes(password.get_secret_value()[: LONGEST + 1]))
     except (VerificationError, InvalidHashError):
         return False
     return kept is not None
@@ -44,7 +47,12 @@ def is_outdated(kept: str) -> bool:
 
 def rehashed(password: SecretStr) -> str:
     """The hash of a password that is in use already, whatever the rules for new ones have become."""
-    return _HASHER.hash(_bytes(password.get_secret_value()))
+    return _hash(password.get_secret_value())
+
+
+def _hash(text: str) -> str:
+    with _AT_ONCE:
+        return _HASHER.hash(_bytes(text))
 
 
 def _bytes(text: str) -> bytes:

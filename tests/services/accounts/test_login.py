@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -82,6 +83,28 @@ def test_a_password_that_is_too_short_or_absurd_is_refused_without_repeating_it(
 def test_one_password_may_be_typed_on_several_keyboards(house: House) -> None:
     users.set_password(house.database, EVERYTHING, "ada", SecretStr("pa\u0308ssword of umlauts"))
     house.log_in("ada", SecretStr("p\u00e4ssword of umlauts"))
+
+
+def test_only_a_few_passwords_are_hashed_at_once(
+    monkeypatch: pytest.MonkeyPatch, at_once: Callable[..., list[object]]
+) -> None:
+    lock, running, most = threading.Lock(), 0, 0
+
+    class Watched(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> bool:
+            nonlocal running, most
+            with lock:
+                running, most = running + 1, max(most, running + 1)
+            try:
+                return super().verify(hash, password)
+            finally:
+                with lock:
+                    running -= 1
+
+    monkeypatch.setattr(passwords, "_HASHER", Watched(time_cost=4, memory_cost=8192, parallelism=1))
+    passwords._nobodys()
+    assert at_once(*[lambda: passwords.is_right(None, WRONG)] * 16) == [False] * 16
+    assert 1 <= most <= 4
 
 
 # --- guessing ---
