@@ -15,7 +15,6 @@ from blocks.encryption_key import encryption_keys
 from blocks.opening import opened_adapter
 from core.container import ProfileKey
 from core.errors import ConfigurationError
-from core.events import Event
 from core.jobs import Address
 from core.ports import DatabaseAdapter, NotificationAdapter, StorageAdapter
 
@@ -63,14 +62,6 @@ def open_channel(address: Address) -> NotificationAdapter:
     url = clear(address)
     channel: NotificationAdapter = _opened(channel_of(url), url)
     return channel
-
-
-def usual_events(channel: str) -> tuple[Event, ...]:
-    """What the kind of a saved channel is for. Raises ConfigurationError when it is not saved."""
-    from blocks.saved import load_channel
-
-    events: tuple[Event, ...] = load_channel(channel).adapter.usual_events
-    return events
 
 
 def engine_of(url: str) -> type[Any]:

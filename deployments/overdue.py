@@ -23,7 +23,6 @@ from services import freshness, notifications
 from services.freshness import Freshness
 from services.overdue import Alarm, due
 from services.records import alarms
-from tasks.notifications import wants
 
 log = logger(service="overdue")
 
@@ -67,7 +66,8 @@ def look(now: datetime) -> Look:
 
 def _checked(spec: JobSpec, created: datetime, now: datetime) -> Checked:
     found = freshness.of_job(spec, created, now)
-    told, wanted = alarms().of_job(spec.name), [rule.channel for rule in spec.notify if wants(rule, Event.OVERDUE)]
+    told = alarms().of_job(spec.name)
+    wanted = [rule.channel for rule in spec.notify if Event.OVERDUE in (rule.events or ())]  # usual for no channel
     for channel in told.keys() - (set(wanted) if spec.overdue_after else set()):
         alarms().over(spec.name, channel)  # nobody is to hear of it any more
     return Checked(found, tuple(_told(found, due(found, wanted, told, now), now)))

@@ -7,7 +7,7 @@ a backup is as good or bad as it was.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic
@@ -20,9 +20,10 @@ from core.jobs import NotifyRule
 from core.log import logger
 from core.masking import mask
 from core.notifications import Notification
+from core.ports import NotificationAdapter
 from core.reports import Delivery
 from flows.sealed_flow import Report, failure_of
-from tasks.notifications import Story, notify, wanted_events
+from tasks.notifications import Story, notify, opened, wanted_events
 
 log = logger(service="notification")
 
@@ -42,13 +43,18 @@ class Notifier(Generic[Report]):
     def __init__(self, rules: Sequence[NotifyRule], story: Story[Report]) -> None:
         self._rules = rules
         self._story: Story[Report] = story
+        self._channels: Mapping[str, NotificationAdapter | None] = {}
         self._begun: Sequence[UnderWay] = ()
         self._told = False
 
     def begin(self) -> None:
-        """Tell that the run begins, without waiting until it is told. Raises nothing."""
+        """Tell that the run begins, without waiting until it is told. Raises nothing.
+
+        Channels are opened now: Prefect, where they are saved, may be away when there is something to tell.
+        """
         try:
-            self._begun = _sent(self._rules, self._story.of_start)
+            self._channels = {rule.channel: opened(rule) for rule in self._rules}
+            self._begun = self._sent(self._story.of_start)
         except Exception as error:  # noqa: BLE001 - as below
             log.error("nobody could be told of the start", reason=mask(str(error)))
 
@@ -65,25 +71,25 @@ class Notifier(Generic[Report]):
         if not self._rules:
             return ()
         try:
-            earlier: tuple[Delivery, ...] = _outcomes(
-                self._begun
-            )  # before the end is told: a channel hears of both in their order
-            return (*earlier, *_outcomes(_sent(self._rules, tale)))
+            # Before the end is told: a channel hears of both in their order.
+            earlier: tuple[Delivery, ...] = _outcomes(self._begun)
+            return (*earlier, *_outcomes(self._sent(tale)))
         except Exception as error:  # noqa: BLE001 - a message that fails must not make a failure of a good backup
             log.error("nobody could be told", reason=mask(str(error)), trace=mask(traceback.format_exc()))
             reason = f"unexpected {type(error).__name__}: {mask(str(error))}"
             return tuple(Delivery(channel=one.channel, delivered=False, reason=reason) for one in self._rules)
 
-
-def _sent(rules: Sequence[NotifyRule], tale: Callable[[], Notification | None]) -> list[UnderWay]:
-    """Send what is told to who wants to hear of it, side by side."""
-    if not rules:
-        return []
-    notification = tale()
-    if notification is None:
-        return []
-    wanted = [rule for rule in rules if notification.concerns(wanted_events(rule))]
-    return [UnderWay(rule.channel, notification.event, notify.submit(rule, notification)) for rule in wanted]
+    def _sent(self, tale: Callable[[], Notification | None]) -> list[UnderWay]:
+        """Send what is told to who wants to hear of it, side by side."""
+        notification = tale() if self._rules else None
+        if notification is None:
+            return []
+        channels = [(rule, self._channels.get(rule.channel)) for rule in self._rules]
+        return [
+            UnderWay(rule.channel, notification.event, notify.submit(rule, notification, channel))
+            for rule, channel in channels
+            if notification.concerns(wanted_events(rule, channel))
+        ]
 
 
 def _outcomes(under_way: Sequence[UnderWay]) -> tuple[Delivery, ...]:

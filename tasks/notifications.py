@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol, TypeVar
 
-from blocks.addresses import open_channel, open_source, usual_events
+from blocks.addresses import open_channel, open_source
 from core.errors import DBackupError
 from core.events import ALARMS, Event
 from core.jobs import Address, IntegritySpec, JobSpec, NotifyRule, RestoreSpec
 from core.log import logger
 from core.notifications import Notification
+from core.ports import NotificationAdapter
 from core.reports import BackupReport, HealReport, IntegrityReport, RestoreReport
 from services import notifications
 from tasks.step import step
@@ -19,33 +20,33 @@ R_contra = TypeVar("R_contra", contravariant=True)
 log = logger(service="notification")
 
 
+def opened(rule: NotifyRule) -> NotificationAdapter | None:
+    """The channel of a rule, or None when it cannot be opened now; who needs it then is told why."""
+    try:
+        return open_channel(Address(rule.channel))
+    except DBackupError:
+        return None
+
+
 @step("notify", "notify {rule.channel}")
-def notify(rule: NotifyRule, notification: Notification) -> None:
-    """Tell one channel. Raises when it could not be told, also after trying again.
+def notify(rule: NotifyRule, notification: Notification, channel: NotificationAdapter | None) -> None:
+    """Tell one channel, which may be open. Raises when it could not be told, also after trying again.
 
     A start is told once: who has missed it hears of the end.
     """
     pauses = () if notification.event is Event.STARTED else None
-    notifications.deliver(open_channel(Address(rule.channel)), notification, pauses=pauses)
+    notifications.deliver(channel or open_channel(Address(rule.channel)), notification, pauses=pauses)
     log.info("told", channel=rule.channel, event_kind=notification.event.value)
 
 
-def wants(rule: NotifyRule, event: Event) -> bool:
-    """Whether a channel is to be told of an event."""
-    return event in wanted_events(rule)
-
-
-def wanted_events(rule: NotifyRule) -> Collection[Event]:
+def wanted_events(rule: NotifyRule, channel: NotificationAdapter | None) -> Collection[Event]:
     """What a channel is to be told of: by its rule, else what its kind is for.
 
-    One that cannot be looked up is told of alarms, and so found to be missing.
+    One that could not be opened is told of alarms, and so found to be missing.
     """
     if rule.events is not None:
         return rule.events
-    try:
-        return usual_events(rule.channel)
-    except DBackupError:
-        return ALARMS
+    return channel.usual_events if channel else ALARMS
 
 
 class Story(Protocol[R_contra]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Crashed, Running
 
+from actions import saved
+from actions.door import LOCAL_ADMINISTRATOR
 from blocks.api import prefect_api
 from blocks.encryption_key import encryption_keys
 from core.jobs import JobSpec
@@ -20,8 +23,10 @@ from flows.backup import backup
 from services.records import executions
 from tests.flows.shop import job
 from tests.servers.proxy import proxied
+from tests.servers.webhooks import CHECK, Webhooks
 from tests.waiting import until
 
+ENDS = {RunState.SUCCESS: "", RunState.PARTIAL: "/fail"}  # of the ping
 APART = """
 import os, sys
 from pathlib import Path
@@ -52,6 +57,15 @@ os._exit(0)  # Prefect would go on looking for its server
 """
 
 
+@pytest.fixture
+def check(healthchecks: Webhooks) -> Iterator[str]:
+    """A saved dead man's switch, whose pings arrive at ``healthchecks``."""
+    encryption_keys()
+    saved.add_channel(LOCAL_ADMINISTRATOR, "away-check", f"ping+http://127.0.0.1:{healthchecks.port}/{CHECK}")
+    yield "away-check"
+    saved.remove_channel(LOCAL_ADMINISTRATOR, "away-check")
+
+
 def state_in_prefect(flow_run: str) -> State | None:
     with prefect_api(), get_client(sync_client=True) as client:
         return client.read_flow_run(flow_run).state  # type: ignore[arg-type]
@@ -80,13 +94,13 @@ def told_apart(spec: JobSpec, folder: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("destinations", "state", "name"), [(1, RunState.SUCCESS, "Completed"), (2, RunState.PARTIAL, "Partial")]
 )
-def test_a_run_that_ended_while_prefect_was_away_is_told_to_it_by_the_next_run(
-    shop: Path, tmp_path: Path, destinations: int, state: RunState, name: str
+def test_a_run_that_ended_while_prefect_was_away_is_told_to_people_at_once_and_to_prefect_by_the_next_run(
+    shop: Path, tmp_path: Path, check: str, healthchecks: Webhooks, destinations: int, state: RunState, name: str
 ) -> None:
-    encryption_keys()
-    spec = job(shop, *[tmp_path / "b", Path("/proc/nowhere")][:destinations], name="away")
+    spec = job(shop, *[tmp_path / "b", Path("/proc/nowhere")][:destinations], name="away", notify=[check])
     told, flow_run = told_apart(spec, tmp_path)
     assert told == state
+    assert [called.path for called in healthchecks.taken] == [f"/{CHECK}/start", f"/{CHECK}{ENDS[state]}"]
     before = state_in_prefect(flow_run)
     assert before is not None
     assert before.type == Running().type, "it has not heard of the end"
