@@ -36,10 +36,16 @@ class Overview:
 
 @action(Permission.BACKUPS_READ)
 def everything(who: Identity) -> Overview:
-    """All jobs, those that need attention first, and sums of the last year. Raises when the catalog fails."""
+    """All jobs, those that need attention first, and sums of the last year. Raises when the catalog fails.
+
+    Whoever may see some sources only gets their jobs, and no sums, which are of all.
+    """
     from deployments import jobs
 
     now, found = datetime.now(UTC), jobs.everything()
+    if who.is_limited(Permission.BACKUPS_READ):
+        mine = tuple(spec for spec in found.readable if who.reaches(Permission.BACKUPS_READ, spec.source))
+        return Overview(now, tuple(overview.lines(mine, now)), (), {}, {}, {})
     return Overview(
         now,
         tuple(overview.lines(found.readable, now)),

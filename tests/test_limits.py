@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 import actions.backups
 import actions.saved
 import deployments.jobs
-from actions import backups, jobs, retention, runs, saved
+from actions import backups, jobs, overview, retention, runs, saved
 from actions.backups import Row
 from actions.door import Identity
 from core.errors import PermissionError
@@ -38,6 +38,11 @@ ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "jobs.run": lambda who: jobs.run(who, "nightly"),
     "jobs.heal": lambda who: jobs.heal(who, "nightly"),
     "jobs.check_freshness": jobs.check_freshness,
+    "jobs.edit": lambda who: jobs.edit(who, JOB),
+    "jobs.edit into ours": lambda who: jobs.edit(who, JOB.model_copy(update={"source": OURS})),
+    "jobs.pause": lambda who: jobs.pause(who, "nightly"),
+    "jobs.resume": lambda who: jobs.resume(who, "nightly"),
+    "jobs.timetable": lambda who: jobs.timetable(who, "nightly"),
     "jobs.delete": lambda who: jobs.delete(who, "nightly"),
     "runs.back_up": lambda who: runs.back_up(who, JOB),
     "runs.restore": lambda who: runs.restore(who, RestoreSpec(backup="latest", storage=NAS, target=OURS)),
@@ -57,14 +62,22 @@ ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "backups.clean": lambda who: backups.clean(who, NAS, dry_run=True),
     "retention.prune": lambda who: retention.prune(who, JOB, dry_run=True),
 }
-NAMELESS = {"queue.queue"}  # how many runs there may be, and which workers: no job and no source
-LISTS = {"saved.sources", "jobs.everything", "backups.in_catalog", "backups.on_storage"}
+NAMELESS = {"queue.queue", "jobs.preview"}  # workers, and the times of a schedule: no job and no source
+LISTS = {
+    "saved.sources",
+    "jobs.everything",
+    "jobs.last_runs",
+    "overview.everything",
+    "backups.in_catalog",
+    "backups.on_storage",
+}
 
 
 @dataclass(frozen=True)
 class Found:
     readable: tuple[JobSpec, ...]
     unreadable: tuple[object, ...]
+    timetables: Mapping[str, object] = field(default_factory=dict)
 
 
 def backup_of(source: str) -> Any:
@@ -112,6 +125,13 @@ def test_lists_hold_ones_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one.name for one in saved.sources(LIMITED)] == ["shop"]
     found = jobs.everything(LIMITED)
     assert ([one.name for one in found.readable], found.unreadable) == (["ours"], ())
+    monkeypatch.setattr(
+        jobs, "executions", lambda: SimpleNamespace(newest_of_each_job=lambda _: {"ours": 1, "nightly": 2})
+    )
+    assert set(jobs.last_runs(LIMITED)) == {"ours"}
+    monkeypatch.setattr(overview.overview, "lines", lambda specs, _: [spec.name for spec in specs])
+    seen = overview.everything(LIMITED)
+    assert (seen.lines, seen.unreadable, seen.stored, seen.days, seen.runs) == (("ours",), (), {}, {}, {})
     rows = [Row(str(n), "", source, "", None, 0, 0, None, (), False) for n, source in enumerate(["crm", "shop", ""])]
     assert [row.source for row in backups._visible(LIMITED, rows)] == ["shop"]
 
