@@ -113,7 +113,7 @@ def _require_schedule(client: SyncPrefectClient, name: str) -> DeploymentRespons
 
 
 def _unknown(client: SyncPrefectClient, name: str) -> ConfigurationError:
-    others = ", ".join(sorted(one.name for one in _deployments(client))) or "none is saved yet"
+    others = ", ".join(sorted(one.name for one in deployments(client))) or "none is saved yet"
     return ConfigurationError(
         f"there is no job named {name} (saved: {others})", hint=f"make it with: dbackup job create {name} …"
     )
@@ -146,13 +146,13 @@ class Jobs:
 def everything() -> Jobs:
     """Every job. One that cannot be read does not keep the others from being known."""
     with prefect_client() as client:
-        deployments = sorted(_deployments(client), key=lambda one: one.name)
-    found = [_read(one) for one in deployments]
-    times = {one.name: _timetable(one) for one in deployments}
+        saved = sorted(deployments(client), key=lambda one: one.name)
+    found = [read(one) for one in saved]
+    times = {one.name: _timetable(one) for one in saved}
     return Jobs(
         tuple(one for one in found if isinstance(one, JobSpec)),
         tuple(one for one in found if isinstance(one, UnreadableJob)),
-        {one.name: one.created or datetime.now(UTC) for one in deployments},
+        {one.name: one.created or datetime.now(UTC) for one in saved},
         {name: one for name, one in times.items() if one},
     )
 
@@ -243,15 +243,17 @@ def _find(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
         return None
 
 
-def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+def deployments(client: SyncPrefectClient, tag: str = TAG) -> list[DeploymentResponse]:
+    """Every deployment with a tag of ours, readable or not."""
+    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[tag]))
     found: list[DeploymentResponse] = []
     while page := client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=len(found)):
         found += page
     return found
 
 
-def _read(deployment: DeploymentResponse) -> JobSpec | UnreadableJob:
+def read(deployment: DeploymentResponse) -> JobSpec | UnreadableJob:
+    """The job that a deployment is, or why it cannot be read."""
     try:
         return _spec(deployment)
     except ConfigurationError as error:

@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("PREFECT_HOME", str(folder / "profiles"))  # not the profiles of whoever runs the tests
         _forget_settings()
         yield folder
-        _end_server(folder)
+        end_server(folder)
     _forget_settings()
 
 
@@ -57,7 +57,7 @@ def _forget_settings() -> None:
         cached.cache_clear()
 
 
-def _end_server(folder: Path) -> None:
+def end_server(folder: Path) -> None:
     address = folder / "prefect" / "server.json"
     if not address.exists():
         return

@@ -1,0 +1,90 @@
+"""What the system does by itself, besides the jobs: one table, from which Python and ``prefect.yaml`` both deploy.
+
+Each is a deployment in the queue of everything else. What somebody has changed of its schedule or paused stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import Flow
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.types.entrypoint import EntrypointType
+
+from deployments import pool
+from deployments.client import prefect_client
+from deployments.overdue import overdue
+from deployments.schedules import cron_schedule
+from flows.catalog_sync import catalog_sync
+from flows.integrity import integrity
+from flows.janitor import clean
+
+TAG = "dbackup-system"
+NAME = "system"  # of each deployment; its flow says which it is
+TIMEZONE = "UTC"
+
+
+@dataclass(frozen=True)
+class SystemSchedule:
+    """A flow that runs by itself. One that is not active waits for somebody to switch it on."""
+
+    flow: Flow[Any, Any]
+    cron: str
+    description: str
+    active: bool = True
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What it is called: flow and deployment."""
+        return f"{self.flow.name}/{NAME}"
+
+    @property
+    def entrypoint(self) -> str:
+        """Where its flow is imported from."""
+        return f"{self.flow.fn.__module__}.{self.flow.fn.__name__}"
+
+
+SCHEDULES = (
+    SystemSchedule(integrity, "0 6 * * 0", "Read back every backup on every saved storage.", False, {"wish": {}}),
+    SystemSchedule(catalog_sync, "30 5 * * *", "Bring the catalog up to date with every saved storage."),
+    SystemSchedule(clean, "0 5 * * *", "Remove what killed runs have left on saved storages.", True, {"wish": {}}),
+    SystemSchedule(overdue, "10 * * * *", "Tell of jobs without a good backup for too long."),
+)
+
+
+def ensure() -> tuple[str, ...]:
+    """Deploy what is not deployed yet, and give its names. Raises ConnectionError."""
+    pool.ensure()
+    missing = tuple(one for one in SCHEDULES if not _exists(one))
+    for one in missing:
+        _deploy(one)
+    return tuple(one.name for one in missing)
+
+
+def _exists(wanted: SystemSchedule) -> bool:
+    with prefect_client() as client:
+        try:
+            client.read_deployment_by_name(wanted.name)
+        except ObjectNotFound:
+            return False
+    return True
+
+
+def _deploy(wanted: SystemSchedule) -> None:
+    schedule = DeploymentScheduleCreate(schedule=cron_schedule(wanted.cron, TIMEZONE), active=wanted.active)
+    RunnerDeployment.from_flow(
+        wanted.flow,
+        name=NAME,
+        parameters=dict(wanted.parameters),
+        description=wanted.description,
+        schedules=[schedule],
+        tags=[TAG],
+        work_pool_name=pool.POOL,
+        concurrency_limit=1,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    ).apply()
