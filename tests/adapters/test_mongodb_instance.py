@@ -11,9 +11,12 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import bson
 import pytest
+from bson import DatetimeMS
 
 from adapters.database.mongodb import MongoDB
+from adapters.database.mongodb.archive import MAGIC, Archive
 from adapters.database.mongodb.client import Client, instance_dump_command, instance_restore_command
 from adapters.database.mongodb.instance import ALONE, POINT_IN_TIME
 from adapters.database.mongodb.oplog import Replay
@@ -199,6 +202,16 @@ def test_one_database_replaces_an_old_one(quiet: Taken, source: Server) -> None:
 def test_a_database_that_the_archive_does_not_hold_is_refused(quiet: Taken, mongodb: Server) -> None:
     with pytest.raises(RestoreError, match="0 databases instead of 'shoop'"):
         put_back(whole(mongodb.url()), quiet.chunks, RestoreTarget("shoop", dumped="shoop"))
+
+
+def test_a_recorded_date_that_python_has_not_is_no_fault_of_the_archive() -> None:
+    header, end = {"db": "", "collection": "oplog", "CRC": 0}, b"\xff\xff\xff\xff"
+    far = {"op": "i", "ns": "shop.orders", "o": {"_id": 1, "until": DatetimeMS(1 << 60)}}
+    prelude = ({"version": "0.1"}, {"db": "", "collection": "oplog", "metadata": "", "size": 0, "type": ""})
+    parts = [MAGIC, *map(bson.encode, prelude), end, bson.encode({**header, "EOF": False}), bson.encode(far), end]
+    archive = Archive(DumpError, "try again")
+    list(archive([*parts, bson.encode({**header, "EOF": True}), end]))
+    assert archive.replayed() == Contents(tables=1, rows={"shop.orders": 0}, estimated=("shop.orders",))
 
 
 # --- what can go wrong ---

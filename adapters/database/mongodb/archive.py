@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
 from adapters.database.mongodb.oplog import Replay
@@ -25,6 +27,10 @@ from core.streams import Chunk, Chunks
 MAGIC = struct.pack("<I", 0x8199E26D)
 TERMINATOR = -1
 SMALLEST, LARGEST = 5, (16 << 20) + (16 << 10)  # bytes of a document
+# Recorded operations hold what people have stored: dates that Python has not, and text that is none.
+ANYTHING = CodecOptions[dict[str, Any]](
+    datetime_conversion=DatetimeConversion.DATETIME_MS, unicode_decode_error_handler="replace"
+)
 LENGTH = struct.Struct("<i")
 OPLOG = ("", "oplog")  # database and collection that the recorded operations stand under
 BUCKETS = "system.buckets."  # the documents of a time series lie in a collection of this prefix
@@ -162,7 +168,7 @@ class Archive:
 
     def _document(self, raw: bytes) -> None:
         try:
-            fields = bson.decode(raw)
+            fields = bson.decode(raw, ANYTHING)
         except (BSONError, ValueError, TypeError):
             raise self._fault("a header in it cannot be read") from None
         if not self._header:
