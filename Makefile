@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
-	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+	--no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 # The caller's own settings must steer neither the tests nor the demonstration.
 unexport $(filter-out DBACKUP_TEST_CACHE,$(filter DBACKUP_% PREFECT_%,$(.VARIABLES)))

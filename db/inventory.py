@@ -170,7 +170,7 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     return found
 
 
-def _held(session: Session, query: Select[BackupRow]) -> list[Held]:
+def _held(session: Session, query: Select[tuple[BackupRow]]) -> list[Held]:
     rows = session.scalars(query).all()
     checks = _newest_checks(session, [row.backup_id for row in rows])
     return [

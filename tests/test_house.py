@@ -34,7 +34,7 @@ def _required(group: str) -> Iterator[Requirement]:
 
 
 def _pins(lock: str) -> dict[str, str]:
-    found = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)
+    found = re.findall(r"^([\w.-]+)(?:\[[^\]]+\])?==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)
     return {canonicalize_name(name): version for name, version in found}
 
 
@@ -70,7 +70,7 @@ def test_no_file_is_too_long_to_read() -> None:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_names_no_host_and_pins_every_file_by_hash(lock: str) -> None:
     lines = (ROOT / lock).read_text().splitlines()
-    pinned = re.compile(r"[a-z0-9][\w.\[\]-]*==[\w.!+]+( ; [^/@]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
+    pinned = re.compile(r"[a-z0-9][\w.-]*(\[[\w, -]+\])?==[\w.!+]+( ; [^/@]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
     assert [line for line in lines if not pinned.fullmatch(line)] == []
 
 
