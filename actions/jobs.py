@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -111,6 +112,28 @@ def run(who: Identity, name: str) -> BackupReport:
     from flows.backup import backup
 
     return backup(_allowed(who, Permission.JOBS_EXECUTE, name), trigger="manual")
+
+
+@action(Permission.JOBS_EXECUTE)
+def enqueue(who: Identity, name: str) -> str:
+    """Put a run of a job at the end of the queue, for whoever takes from it, and give the run's id."""
+    from deployments import queued
+
+    return queued.put(_allowed(who, Permission.JOBS_EXECUTE, name).name)
+
+
+@action(Permission.JOBS_EXECUTE)
+def run_in_queue(who: Identity, name: str, put: Callable[[str], None], tell: Callable[[str], None]) -> BackupReport:
+    """Put a run of a job at the end of the queue and wait until it is over.
+
+    ``put`` is given the run's id, ``tell`` what the run does, whenever that changes. Raises RunFailed, with the report
+    where there is one, unless it is a success. Whoever stops waiting leaves the run in the queue.
+    """
+    from deployments import queued
+
+    run = queued.put(_allowed(who, Permission.JOBS_EXECUTE, name).name)
+    put(run)
+    return queued.follow(run, tell)
 
 
 @action(Permission.JOBS_EXECUTE)

@@ -26,6 +26,14 @@ _OF_STREAMS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EBADF, e
 CANCELLED = "cancelled, nothing half-written was left"
 
 
+class LeftRunning(DBackupError):
+    """Somebody stopped watching what goes on elsewhere, by Ctrl-C or SIGTERM, whose exit code this is."""
+
+    def __init__(self, message: str, hint: str, code: int) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
 def exit_code(out: Output, call: Callable[[], object]) -> int:
     """Call, and give the exit code; the call's own when it gives one. Raises nothing."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -96,7 +104,7 @@ def _failed(out: Output, error: DBackupError) -> int:
     report = error.report if isinstance(error, RunFailed) else None
     if report is None:
         out.failure(error)
-        return USAGE if isinstance(error, WrongUsage) else FAILED
+        return _code(error)
     from cli import render
     from core.states import RunState
 
@@ -104,6 +112,12 @@ def _failed(out: Output, error: DBackupError) -> int:
         out.note(render.failure(one, report.state))
     out.failure(error, shown=True)
     return PARTIAL if report.state is RunState.PARTIAL else FAILED
+
+
+def _code(error: DBackupError) -> int:
+    if isinstance(error, LeftRunning):
+        return error.code
+    return USAGE if isinstance(error, WrongUsage) else FAILED
 
 
 def _not_text(error: UnicodeEncodeError) -> DBackupError:

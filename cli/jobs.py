@@ -9,16 +9,17 @@ import typer
 
 from cli import addresses
 from cli.command import command
-from cli.exits import FAILED, PARTIAL
+from cli.exits import FAILED, INTERRUPTED, PARTIAL, TERMINATED, LeftRunning
 from cli.options import Name
 from cli.output import Output, WrongUsage
-from cli.runs import back_up, watched
+from cli.runs import back_up, told, watched
 from cli.specs import specified
 from cli.wishes import Many, Wish, chosen, wishes
 from core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from core.jobs import JobSpec
+    from core.reports import BackupReport
     from db.executions import Execution
     from deployments.jobs import UnreadableJob
 
@@ -205,13 +206,55 @@ def _facts(spec: JobSpec) -> list[tuple[str, str]]:
 
 
 @command(jobs)
-def run(out: Output, name: Name) -> None:
-    """Run a job now."""
+def run(
+    out: Output,
+    name: Name,
+    wait: Annotated[bool, typer.Option(help="Follow the run to its end, or only put it in the queue.")] = True,
+) -> None:
+    """Run a job: in the queue when a system takes from it (dbackup up), else here and now.
+
+    Ctrl-C leaves a run that is in the queue alone, and cancels one that runs here.
+    """
     from actions import jobs as actions
+    from actions import queue
     from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
 
     spec = actions.get(LOCAL_ADMINISTRATOR, name)
-    back_up(out, spec, lambda: actions.run(LOCAL_ADMINISTRATOR, name))
+    served = queue.queue(LOCAL_ADMINISTRATOR).is_served
+    if not wait:
+        if not served:
+            raise WrongUsage("nobody takes from the queue", hint="start the system with dbackup up, or leave it out")
+        put = actions.enqueue(LOCAL_ADMINISTRATOR, name)
+        out.answer({"run": put}, render.done(f"run {put} of {name} is in the queue; see dbackup queue"))
+    elif served:
+        watched(out, lambda: _in_queue(out, name), lambda report: told(report, spec))
+    else:
+        out.note(render.note("no system takes from the queue, so the job runs here, in this process"))
+        back_up(out, spec, lambda: actions.run(LOCAL_ADMINISTRATOR, name))
+
+
+def _in_queue(out: Output, name: str) -> BackupReport:
+    """Run a job in the queue, and tell what it does. Raises LeftRunning when nobody waits for its end any more."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    ids: list[str] = []
+
+    def put(run: str) -> None:
+        ids.append(run)
+        out.note(render.note(f"run {run} is in the queue; Ctrl-C only stops watching it"))
+
+    try:
+        return actions.run_in_queue(
+            LOCAL_ADMINISTRATOR, name, put, lambda stage: out.note(render.note(f"{name} {stage}"))
+        )
+    except (KeyboardInterrupt, SystemExit) as told_to_end:
+        if not ids:
+            raise
+        code = INTERRUPTED if isinstance(told_to_end, KeyboardInterrupt) else TERMINATED
+        raise LeftRunning(f"run {ids[0]} of {name} goes on", "see it with: dbackup queue", code) from None
 
 
 @command(jobs)

@@ -63,10 +63,10 @@ def backup(  # noqa: PLR0913 - the parameters of a command are its options
 
 def back_up(out: Output, spec: JobSpec, run: Callable[[], BackupReport]) -> None:
     """Run a backup with progress bars, and show what came of it."""
-    watched(out, run, lambda report: _told(report, spec))
+    watched(out, run, lambda report: told(report, spec))
 
 
-def _told(report: BackupReport, spec: JobSpec) -> list[RenderableType]:
+def told(report: BackupReport, spec: JobSpec) -> list[RenderableType]:
     """The result of a backup, and how to restore it."""
     from cli import render
 

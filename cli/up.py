@@ -15,6 +15,7 @@ from cli.output import Output
 if TYPE_CHECKING:
     from types import FrameType
 
+    from deployments.queued import QueuedRun
     from deployments.supervisor import News
 
 app = typer.Typer()
@@ -70,14 +71,24 @@ def show(
     *,
     limit: Annotated[int | None, typer.Option(min=1, max=1000, help="How many runs at once, from now on.")] = None,
 ) -> None:
-    """Show the queue: how many runs there may be at once, and who takes them."""
+    """Show the queue: what runs and what waits, in order, how many may run at once, and who takes them."""
     from actions import queue
     from actions.door import LOCAL_ADMINISTRATOR
-    from cli.render import table
+    from cli import words
+    from cli.render import note, table
 
     if limit is not None:
         queue.set_limit(LOCAL_ADMINISTRATOR, limit)
-    found = queue.queue(LOCAL_ADMINISTRATOR)
-    workers = table(("Worker", "State"), [(one.name, "at work" if one.alive else "silent") for one in found.workers])
-    told = workers if found.workers else "nobody takes from it: start the system with dbackup up"
-    out.answer(found, f"at most {found.limit or 'any number of'} runs at once", told)
+    with out.waiting("looking"):
+        found, runs = queue.queue(LOCAL_ADMINISTRATOR), queue.runs(LOCAL_ADMINISTRATOR)
+    workers = table(("Worker", "State"), [(one.name, "alive" if one.alive else "silent") for one in found.workers])
+    told = workers if found.workers else note("nobody takes from it; start the system: dbackup up")
+    held = table(("Run", "Job", "State", "Since"), map(_held, runs), whole=("Run",)) if runs else note("it is empty")
+    head = f"at most {words.count(found.limit, 'run') if found.limit else 'any number of runs'} at once"
+    out.answer({"limit": found.limit, "workers": found.workers, "runs": runs}, head, "", held, "", told)
+
+
+def _held(run: QueuedRun) -> tuple[str, str, str, str]:
+    from cli import words
+
+    return run.run, run.job, "at work" if run.at_work else "waits", words.moment(run.since) if run.since else ""

@@ -62,7 +62,7 @@ def edit(spec: JobSpec, cron: str | None = None) -> None:
         cron_schedule(cron, spec.timezone)
     _require_saved(spec)
     with prefect_client() as client:
-        found = _require(client, spec.name)
+        found = deployment(client, spec.name)
         described = _described(spec)
         # A schedule that is sent is a new one to Prefect, which would then know no run of it.
         change = DeploymentUpdate(**described, **_rescheduled(found, spec, cron))
@@ -87,23 +87,24 @@ def resume(name: str) -> None:
 def get(name: str) -> JobSpec:
     """The job of this name. Raises ConfigurationError that names those that exist."""
     with prefect_client() as client:
-        return _spec(_require(client, name))
+        return _spec(deployment(client, name))
 
 
 def timetable_of(name: str) -> Timetable | None:
     """When a job runs by itself; None when it never does. Raises ConfigurationError when there is no such job."""
     with prefect_client() as client:
-        return _timetable(_require(client, name))
+        return _timetable(deployment(client, name))
 
 
-def _require(client: SyncPrefectClient, name: str) -> DeploymentResponse:
+def deployment(client: SyncPrefectClient, name: str) -> DeploymentResponse:
+    """The deployment that a job is. Raises ConfigurationError that names the jobs that exist."""
     if found := _find(client, name):
         return found
     raise _unknown(client, name)
 
 
 def _require_schedule(client: SyncPrefectClient, name: str) -> DeploymentResponse:
-    found = _require(client, name)
+    found = deployment(client, name)
     if not found.schedules:
         raise ConfigurationError(
             f"the job {name} has no schedule, so it never runs by itself",
@@ -160,7 +161,7 @@ def everything() -> Jobs:
 def delete(name: str) -> None:
     """Forget a job, readable or not. Its backups stay. Raises ConfigurationError when there is none of this name."""
     with prefect_client() as client:
-        client.delete_deployment(_require(client, name).id)
+        client.delete_deployment(deployment(client, name).id)
 
 
 def using(kind: Kind, name: str) -> list[str]:
