@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 
 from actions.door import Identity
-from dashboard import visitor
+from dashboard import links, visitor
 from dashboard.components import problems
 from dashboard.page import Page
 
@@ -15,14 +15,15 @@ from dashboard.page import Page
 def navigate(who: Identity, sections: Mapping[str, Sequence[Page]]) -> None:
     """Draw the menu, and the page that was chosen."""
     mine = {title: [one for one in pages if one.is_for(who)] for title, pages in sections.items()}
-    menu = {title: [_entry(one) for one in pages] for title, pages in mine.items() if pages}
+    menu = {title: {one.path: _entry(one) for one in pages} for title, pages in mine.items() if pages}
     with st.sidebar:
         _whoever(who)
     if not menu:
         st.title("Nothing to see yet")
         st.info("You have no permissions. An administrator can put you into a group.", icon=":material/group_add:")
         return
-    st.navigation(menu).run()
+    links.remember({path: entry for pages in menu.values() for path, entry in pages.items()})
+    st.navigation({title: list(pages.values()) for title, pages in menu.items()}).run()
 
 
 def _entry(page: Page) -> st.Page:

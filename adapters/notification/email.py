@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from adapters.notification.certificates import reason_of, verifying
 from core.errors import AdapterError, ConfigurationError, ConnectionError, NotificationError
 from core.events import ALARMS, Event
+from core.fields import RECEIVES
 from core.notifications import Notification
 
 HINT = "write smtp://user:password@host:587/?from=backup@example.org&to=ops@example.org, with %40 for an @ in a user"
@@ -42,13 +43,15 @@ class EmailConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    host: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$")
-    port: int | None = Field(default=None, ge=1, le=65535)
+    host: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,253}$", json_schema_extra=RECEIVES)
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="Empty: 587 for STARTTLS, 465 for TLS.", json_schema_extra=RECEIVES
+    )
     security: Literal["starttls", "tls"] = "starttls"
     user: str | None = None
     password: SecretStr | None = None
     sender: str
-    recipients: str
+    recipients: str = Field(description="One or several, separated by commas.")
     ca_file: str | None = None
     timeout: int = Field(default=15, ge=1, le=300)
 

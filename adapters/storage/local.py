@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from adapters import folders
 from adapters.file_urls import path_of
@@ -37,6 +37,7 @@ from adapters.storage.keys import (
     require_part,
 )
 from core.errors import ObjectNotFound, StorageError
+from core.fields import UNASKED
 from core.ports import StoredObject
 from core.streams import CHUNK_SIZE, Chunk, Chunks
 
@@ -52,7 +53,7 @@ class LocalConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
-    marked: bool = False
+    marked: bool = Field(default=False, json_schema_extra=UNASKED)
 
     @field_validator("path")
     @classmethod

@@ -14,8 +14,8 @@ from dashboard import visitor
 from dashboard.components import problems
 
 
-def live(draw: Callable[[Identity], None], who: Identity, *, every: float) -> None:
-    """Draw now as ``who``, and again every so many seconds as whoever has the session then."""
+def live(draw: Callable[[Identity], None], who: Identity, *, every: float | None = None) -> None:
+    """Draw now as ``who``, and again as whoever has the session then: after a click in it, or every so many seconds."""
 
     @st.fragment(run_every=every)
     def part() -> None:

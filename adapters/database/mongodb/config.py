@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from adapters import server_urls
 from core.errors import ConfigurationError
+from core.fields import RECEIVES
 
 SCHEMES = ("mongodb", "mongodb+srv")
 HINT = "write mongodb://user:password@host1:27017,host2/database?replicaSet=rs0, with %40 for an @ in a password"
@@ -47,11 +48,17 @@ class MongoDBConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    hosts: str = Field(min_length=1)
-    srv: bool = False
+    hosts: str = Field(
+        min_length=1,
+        description="One or several, with ports, separated by commas: db1:27017,db2:27017",
+        json_schema_extra=RECEIVES,
+    )
+    srv: bool = Field(
+        default=False, description="The host is a name in the DNS that lists the servers.", json_schema_extra=RECEIVES
+    )
+    database: str | None = Field(default=None, description="Empty: every database of the server.")
     user: str | None = None
     password: SecretStr | None = None
-    database: str | None = None
     auth_source: str | None = None
     auth_mechanism: Literal["SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"] | None = None
     replica_set: str | None = None

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from adapters import server_urls
 from core.errors import ConfigurationError
+from core.fields import RECEIVES
 
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
@@ -29,11 +30,11 @@ class MySQLConfig(BaseModel):
     scheme: ClassVar[str] = "mysql"
     label: ClassVar[str] = "MySQL"
 
-    host: str = Field(default="localhost", min_length=1)
-    port: int = Field(default=3306, ge=1, le=65535)
+    host: str = Field(default="localhost", min_length=1, json_schema_extra=RECEIVES)
+    port: int = Field(default=3306, ge=1, le=65535, json_schema_extra=RECEIVES)
+    database: str | None = Field(default=None, description="Empty: every database of the server.")
     user: str | None = None
     password: SecretStr | None = None
-    database: str | None = None
     ssl_mode: Literal["disabled", "preferred", "required", "verify-identity"] = "preferred"
     ssl_ca: str | None = None
     ssl_cert: str | None = None

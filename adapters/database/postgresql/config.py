@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from adapters import server_urls
 from core.errors import ConfigurationError
+from core.fields import RECEIVES
 
 SCHEMES = ("postgresql", "postgres")
 APPLICATION = "dbackup"  # how our sessions are called in pg_stat_activity
@@ -28,11 +29,11 @@ class PostgreSQLConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    host: str = Field(default="localhost", min_length=1)
-    port: int = Field(default=5432, ge=1, le=65535)
+    host: str = Field(default="localhost", min_length=1, json_schema_extra=RECEIVES)
+    port: int = Field(default=5432, ge=1, le=65535, json_schema_extra=RECEIVES)
+    database: str | None = Field(default=None, description="Empty: every database of the server.")
     user: str | None = None
     password: SecretStr | None = None
-    database: str | None = None
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     sslrootcert: str | None = None
     sslcert: str | None = None

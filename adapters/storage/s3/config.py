@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from adapters import server_urls
 from adapters.storage.keys import parts_of
 from core.errors import ConfigurationError, StorageError
+from core.fields import RECEIVES
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
 HINT = "write s3://bucket/prefix?endpoint=https://host:9000&region=eu-central-1, with %2F for a / in a secret"
@@ -31,7 +32,9 @@ class S3Config(BaseModel):
 
     bucket: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,62}$")
     prefix: str = ""
-    endpoint: str | None = None
+    endpoint: str | None = Field(
+        default=None, description="Empty: Amazon's own.", examples=["https://host:9000"], json_schema_extra=RECEIVES
+    )
     region: str | None = None
     path_style: bool = False
     access_key_id: SecretStr | None = None

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from adapters import server_urls
 from core.errors import ConfigurationError
+from core.fields import MULTILINE, RECEIVES, UNASKED
 
 SCHEME = "sftp"
 HOME = ("~", ".")  # as the first part of a URL's path
@@ -33,12 +34,12 @@ class SFTPConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    host: str = Field(min_length=1)
-    port: int = Field(default=22, ge=1, le=65535)
-    path: str = Field(min_length=1)
+    host: str = Field(min_length=1, json_schema_extra=RECEIVES)
+    port: int = Field(default=22, ge=1, le=65535, json_schema_extra=RECEIVES)
+    path: str = Field(min_length=1, description="Without a leading slash: below the folder of the login.")
     user: str | None = None
     password: SecretStr | None = None
-    private_key: SecretStr | None = None
+    private_key: SecretStr | None = Field(default=None, json_schema_extra=MULTILINE)
     private_key_file: Path | None = None
     passphrase: SecretStr | None = None
     agent: bool = False
@@ -47,7 +48,7 @@ class SFTPConfig(BaseModel):
     connect_timeout: int = Field(default=10, ge=1, le=3600)
     timeout: int = Field(default=60, ge=1, le=3600)
     keepalive: int = Field(default=30, ge=0, le=3600)
-    marked: bool = False
+    marked: bool = Field(default=False, json_schema_extra=UNASKED)
 
     @field_validator("path")
     @classmethod

@@ -1,0 +1,107 @@
+"""When a job runs, chosen in words or as a cron line, with a preview of the next times in the job's zone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, time
+from zoneinfo import available_timezones
+
+import streamlit as st
+
+from actions import jobs
+from actions.door import Identity
+from dashboard.components import problems
+
+NEVER, HOURLY, DAILY, WEEKLY, MONTHLY, CRON = "By hand", "Hourly", "Daily", "Weekly", "Monthly", "Cron"
+WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")  # as cron counts them
+_PLAIN = re.compile(
+    r"(?P<minute>\d{1,2}) (?P<hour>\d{1,2}|\*) (?P<day>\d{1,2}|\*) \* (?P<weekday>[0-6]|\*)", re.ASCII
+)
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """A cron line in words. ``cron`` is the line itself, empty where nothing runs by itself."""
+
+    kind: str = NEVER
+    at: time = time(3, 0)
+    day: int = 1
+    weekday: int = 0
+    written: str = ""
+
+    @classmethod
+    def of(cls, cron: str) -> Rhythm:
+        """The words for a cron line; one that they cannot say stays as it is written."""
+        if not cron:
+            return cls()
+        found = _PLAIN.fullmatch(" ".join(cron.split()))
+        if not found or int(found["minute"]) > 59 or (found["hour"] != "*" and int(found["hour"]) > 23):
+            return cls(CRON, written=cron)
+        day, weekday, hour = found["day"], found["weekday"], found["hour"]
+        at = time(0 if hour == "*" else int(hour), int(found["minute"]))
+        match (hour == "*", day == "*", weekday == "*"):
+            case (True, True, True):
+                return cls(HOURLY, at)
+            case (False, True, True):
+                return cls(DAILY, at)
+            case (False, True, False):
+                return cls(WEEKLY, at, weekday=int(weekday))
+            case (False, False, True) if 1 <= int(day) <= 31:
+                return cls(MONTHLY, at, day=int(day))
+        return cls(CRON, written=cron)
+
+    @property
+    def cron(self) -> str:
+        """The cron line for it."""
+        hour, minute = self.at.hour, self.at.minute
+        return {
+            NEVER: "",
+            HOURLY: f"{minute} * * * *",
+            DAILY: f"{minute} {hour} * * *",
+            WEEKLY: f"{minute} {hour} * * {self.weekday}",
+            MONTHLY: f"{minute} {hour} {self.day} * *",
+        }.get(self.kind, self.written.strip())
+
+
+def choose(who: Identity, cron: str, timezone: str) -> tuple[str, str]:
+    """Draw the choice, and give the cron line and the zone."""
+    said = Rhythm.of(cron)
+    kinds = (NEVER, HOURLY, DAILY, WEEKLY, MONTHLY, CRON)
+    kind = st.segmented_control("When it runs", kinds, default=said.kind, key="schedule-kind", required=True) or NEVER
+    if kind == NEVER:
+        st.caption("The job runs only when somebody starts it.")
+    chosen = _details(kind, said)
+    zone = st.selectbox(
+        "Time zone", zones := sorted(available_timezones() | {timezone}), zones.index(timezone), key="schedule-zone",
+        help="In it a day ends, for the schedule and for what is kept.",
+    )  # fmt: skip
+    if chosen.cron:
+        with problems.told():
+            _preview(jobs.preview(who, chosen.cron, zone))
+    return chosen.cron, zone
+
+
+def _details(kind: str, said: Rhythm) -> Rhythm:
+    at, day, weekday, written = said.at, said.day, said.weekday, said.written
+    with st.container(horizontal=True):
+        if kind == HOURLY:
+            at = time(0, int(st.number_input("Minute", 0, 59, said.at.minute, key="schedule-minute", width=140)))
+        if kind == WEEKLY:
+            weekday = WEEKDAYS.index(
+                st.selectbox("Day", WEEKDAYS, said.weekday, key="schedule-weekday", width=180) or WEEKDAYS[0]
+            )
+        if kind == MONTHLY:
+            day = int(st.number_input("Day of the month", 1, 31, said.day, key="schedule-day", width=180))
+        if kind in (DAILY, WEEKLY, MONTHLY):
+            at = st.time_input("At", said.at, key="schedule-at", step=300, width=140) or said.at
+        if kind == CRON:
+            written = st.text_input(
+                "Minute, hour, day, month, weekday", said.written or Rhythm(DAILY, said.at).cron, key="schedule-cron",
+                width=320,
+            )  # fmt: skip
+    return Rhythm(kind, at, day, weekday, written)
+
+
+def _preview(times: tuple[datetime, ...]) -> None:
+    st.caption("The next times: " + " · ".join(f"{at:%a %d %b %H:%M}" for at in times))
