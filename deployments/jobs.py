@@ -61,11 +61,12 @@ def edit(spec: JobSpec, cron: str | None = None) -> None:
     if cron:
         cron_schedule(cron, spec.timezone)
     _require_saved(spec)
+    pool.ensure()
     with prefect_client() as client:
         found = deployment(client, spec.name)
         described = _described(spec)
         # A schedule that is sent is a new one to Prefect, which would then know no run of it.
-        change = DeploymentUpdate(**described, **_rescheduled(found, spec, cron))
+        change = DeploymentUpdate(**described, **_rescheduled(found, spec, cron), work_pool_name=pool.POOL)
         client.update_deployment(found.id, change)
 
 

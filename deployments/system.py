@@ -120,7 +120,7 @@ def _worker(*, whole: bool) -> Part:
         ready=_is_served,
         address=lambda: f"takes from the queue as {socket.gethostname()}",
         environment=_api,
-        prepare=lambda: prepare(whole=whole),
+        prepare=lambda: _before_work(whole=whole),
         stop_seconds=END_SECONDS + 10,
     )
 
@@ -185,3 +185,15 @@ def prepare(*, whole: bool) -> None:
         reconcile.reconcile(whole=whole)
     except DBackupError as error:
         log.warning("could not look after the runs", reason=error.message)
+
+
+def _before_work(*, whole: bool) -> None:
+    """What must be so, too, before a worker begins: the system's schedules exist, and no missed runs come at once."""
+    from deployments import missed, system_schedules
+
+    prepare(whole=whole)
+    try:
+        system_schedules.ensure()
+        missed.settle()
+    except DBackupError as error:
+        log.warning("could not look after the schedules", reason=error.message)

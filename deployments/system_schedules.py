@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
@@ -60,18 +61,18 @@ SCHEDULES = (
 def ensure() -> tuple[str, ...]:
     """Deploy what is not deployed yet, and give its names. Raises ConnectionError."""
     pool.ensure()
-    missing = tuple(one for one in SCHEDULES if not _exists(one))
-    for one in missing:
-        _deploy(one)
+    with prefect_client() as client:
+        missing = tuple(one for one in SCHEDULES if not _exists(client, one))
+        for one in missing:
+            _deploy(one)
     return tuple(one.name for one in missing)
 
 
-def _exists(wanted: SystemSchedule) -> bool:
-    with prefect_client() as client:
-        try:
-            client.read_deployment_by_name(wanted.name)
-        except ObjectNotFound:
-            return False
+def _exists(client: SyncPrefectClient, wanted: SystemSchedule) -> bool:
+    try:
+        client.read_deployment_by_name(wanted.name)
+    except ObjectNotFound:
+        return False
     return True
 
 
