@@ -12,13 +12,16 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-# The caller's own settings must steer neither the tests nor the demonstration.
+# The caller's own settings must steer neither the tests nor the demonstration; the system is the caller's own.
+ifeq (,$(filter up,$(MAKECMDGOALS)))
 unexport $(filter-out DBACKUP_TEST_CACHE,$(filter DBACKUP_% PREFECT_%,$(.VARIABLES)))
+endif
 
-.PHONY: help venv demo test check bench format lock clean
+.PHONY: help venv up demo test check bench format lock clean
 
 help:
 	@echo 'make demo     back up, verify, restore and compare a sample database; SOURCE=postgresql://... takes a real one'
+	@echo 'make up       run the whole system of your home: server, queue, worker, pages, until Ctrl-C'
 	@echo 'make test     start real servers and run every test; ARGS=... goes to pytest'
 	@echo 'make check    style, types, layers and locks'
 	@echo 'make bench    measure against pg_dump, zstd, age and gzip; ARGS=... goes to the benchmark'
@@ -33,6 +36,9 @@ venv: $(VENV)/.development
 demo: export DBACKUP_DEMO_SOURCE = $(value SOURCE)
 demo: $(VENV)/.runtime
 	@$(BIN)/python -m cli.demo
+
+up: $(VENV)/.runtime
+	@exec $(BIN)/dbackup up
 
 test: $(VENV)/.development
 	@$(BIN)/python -m tests.servers.install

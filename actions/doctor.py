@@ -33,6 +33,8 @@ class Finding:
 def examine(who: Identity) -> Iterator[Finding]:
     """Look at everything, one finding after the other, the quick ones first."""
     yield _finding("settings", lambda: f"home {settings().home}, scratch {settings().runs}")
+    for name, value in settings().told().items():
+        yield Finding(name, True, value)
     for engine in ENGINES.values():
         for tool in engine.tools():
             yield _tool(engine.label, tool)

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         if self.scratch:
             object.__setattr__(self, "scratch", self.scratch.expanduser().absolute())
 
+    def told(self) -> dict[str, str]:
+        """Every setting by the name of its variable, as it may be shown: of a secret only whether it is set."""
+        return {f"{PREFIX}{name.upper()}": _told(value) for name, value in self}
+
     @property
     def runs(self) -> Path:
         """The folder for the private folders of running backups and restores."""
@@ -57,6 +61,12 @@ class Settings(BaseSettings):
         if self.database_url:
             return self.database_url.get_secret_value()
         return f"sqlite:///{quote(str(self.home / 'catalog.db'))}"
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "not set"
+    return "set" if isinstance(value, SecretStr) else str(value)
 
 
 @lru_cache(maxsize=1)

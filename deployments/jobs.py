@@ -165,6 +165,14 @@ def delete(name: str) -> None:
         client.delete_deployment(deployment(client, name).id)
 
 
+def adopt() -> None:
+    """Let jobs that are in no queue use ours; nobody would take their runs."""
+    with prefect_client() as client:
+        for one in _deployments(client):
+            if one.work_pool_name is None:
+                client.update_deployment(one.id, DeploymentUpdate(work_pool_name=pool.POOL))
+
+
 def using(kind: Kind, name: str) -> list[str]:
     """The jobs that need what is saved under this name, and those that may, because they cannot be read."""
     jobs = everything()

@@ -30,6 +30,7 @@ class Part:
     """A program: what it is called, how it is started, when it is ready, and how many seconds each takes at most.
 
     ``environment`` is added to ours and may hold a secret: an argument list is visible to all, an environment is not.
+    The next part starts only once a ``needed`` one is ready; others start side by side.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Part:
     address: Callable[[], str] = field(default=lambda: "", repr=False)
     environment: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
     prepare: Callable[[], object] = field(default=lambda: None, repr=False)  # called before each start
+    needed: bool = True
     start_seconds: float = 90.0
     stop_seconds: float = 10.0
 
@@ -136,18 +138,21 @@ class Supervisor:
         self._tell = tell
 
     def start(self, ended: Event) -> None:
-        """Start every part, each when the one before it is ready.
+        """Start every part, each when those before it that are needed are ready, and wait for all of them.
 
         Raises ConnectionError when one does not become ready; those that run are then stopped. Returns early once
         ``ended`` is set.
         """
         try:
+            starting: list[_Running] = []
             for one in self._running:
                 one.start()
-                self._wait_for(one, ended)
+                starting.append(one)
+                if one.part.needed or one is self._running[-1]:
+                    self._await(starting, ended)
+                    starting.clear()
                 if ended.is_set():
                     return
-                self._tell(News(one.part.name, Change.READY, one.part.address()))
         except BaseException:
             self.stop()
             raise
@@ -180,6 +185,13 @@ class Supervisor:
             self._tell(News(one.part.name, Change.DIED, f"{error.message}; tried again in {one.pause:.0f} s"))
         else:
             self._tell(News(one.part.name, Change.STARTED_AGAIN))
+
+    def _await(self, starting: Sequence[_Running], ended: Event) -> None:
+        for one in starting:
+            self._wait_for(one, ended)
+            if ended.is_set():
+                return
+            self._tell(News(one.part.name, Change.READY, one.part.address()))
 
     def _wait_for(self, one: _Running, ended: Event) -> None:
         deadline = time.monotonic() + one.part.start_seconds

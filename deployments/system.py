@@ -121,6 +121,7 @@ def _worker(*, whole: bool) -> Part:
         address=lambda: f"takes from the queue as {socket.gethostname()}",
         environment=_api,
         prepare=lambda: _before_work(whole=whole),
+        needed=False,
         stop_seconds=END_SECONDS + 10,
     )
 
@@ -177,11 +178,12 @@ class _Chores:
 
 
 def prepare(*, whole: bool) -> None:
-    """What must be so before anything runs: the queue exists, and no dead run holds a place in it."""
-    from deployments import pool, reconcile
+    """What must be so before anything runs: the queue is there for every job, and no dead run holds a place in it."""
+    from deployments import jobs, pool, reconcile
 
     try:
         pool.ensure()
+        jobs.adopt()
         reconcile.reconcile(whole=whole)
     except DBackupError as error:
         log.warning("could not look after the runs", reason=error.message)

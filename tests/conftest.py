@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.servers.s3",
     "tests.servers.webhooks",
     "tests.home",
+    "tests.system",
 ]
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: the tests that interrupt

@@ -30,10 +30,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("DBACKUP_HOME", str(folder))
         patch.setenv("DBACKUP_SERVER_IDLE", str(IDLE_SECONDS))
         patch.setenv("PREFECT_HOME", str(folder / "profiles"))  # not the profiles of whoever runs the tests
-        _forget_settings()
+        forget_settings()
         yield folder
         end_server(folder)
-    _forget_settings()
+    forget_settings()
 
 
 def files_of(home: Path) -> dict[str, bytes]:
@@ -48,7 +48,8 @@ def files_of(home: Path) -> dict[str, bytes]:
         return {str(path.relative_to(copy)): path.read_bytes() for path in files}
 
 
-def _forget_settings() -> None:
+def forget_settings() -> None:
+    """Let this process read its settings anew, and open what they name."""
     from blocks.encryption_key import encryption_keys
     from core.settings import settings
     from services.records import database

@@ -10,10 +10,10 @@ import pytest
 SECONDS = 60
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], object], what: str, *, seconds: float = SECONDS) -> None:
     """Wait until the condition holds; fail with what was waited for when it does not."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {SECONDS} seconds for {what}")
+            pytest.fail(f"waited {seconds:.0f} seconds for {what}")
         time.sleep(0.02)
