@@ -42,6 +42,16 @@ def edit(who: Identity, spec: JobSpec, cron: str | None = None) -> None:
     jobs.edit(spec, cron)
 
 
+@action(Permission.JOBS_WRITE, target=lambda name, copy: f"{name} as {copy}")
+def clone(who: Identity, name: str, copy: str) -> None:
+    """Save a job under another name as well, paused. Raises ConfigurationError for a name that is taken."""
+    from deployments import jobs
+
+    spec = _allowed(who, Permission.JOBS_WRITE, name)
+    timetable = jobs.timetable_of(name)
+    jobs.create(spec.model_copy(update={"name": copy}), timetable.cron if timetable else "", paused=True)
+
+
 @action(Permission.JOBS_WRITE)
 def pause(who: Identity, name: str) -> None:
     """Let a job not run by itself until it is resumed. Raises ConfigurationError when it has no schedule."""

@@ -124,6 +124,23 @@ def edit(  # noqa: PLR0913 - the parameters of a command are its options
 
 
 @command(jobs)
+def clone(
+    out: Output,
+    name: Name,
+    copy: Annotated[str, typer.Argument(metavar="COPY", help="The name of the clone.", show_default=False)],
+) -> None:
+    """Save a job under another name as well. The clone starts paused."""
+    from actions import jobs as actions
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+
+    actions.clone(LOCAL_ADMINISTRATOR, name, copy)
+    out.answer(
+        {"cloned": name, "as": copy}, render.done(f"job {copy} is saved, and paused where {name} has a schedule")
+    )
+
+
+@command(jobs)
 def pause(out: Output, name: Name) -> None:
     """Let a job not run by itself until it is resumed."""
     from actions import jobs as actions

@@ -35,9 +35,10 @@ TAG = "dbackup-job"  # what tells our deployments from others on a shared server
 PAGE = 200  # Prefect gives no more at once
 
 
-def create(spec: JobSpec, cron: str = "") -> None:
+def create(spec: JobSpec, cron: str = "", *, paused: bool = False) -> None:
     """Save a new job that runs by itself when ``cron`` says so, in the job's zone; or only when it is told to.
 
+    One that is ``paused`` does not run by itself until it is resumed.
     Raises ConfigurationError for a name that is taken or wrong, a wrong schedule, or for what is not saved.
     """
     _require_name(spec.name)
@@ -49,7 +50,7 @@ def create(spec: JobSpec, cron: str = "") -> None:
                 f"there is a job named {spec.name} already",
                 hint=f"change it: dbackup job edit {spec.name}; or choose another name",
             )
-        _put(spec, schedule)
+        _put(spec, schedule, paused=paused)
 
 
 def edit(spec: JobSpec, cron: str | None = None) -> None:
@@ -206,7 +207,7 @@ def _require_saved(spec: JobSpec) -> None:
         load(kind, name)
 
 
-def _put(spec: JobSpec, schedule: CronSchedule | None) -> None:
+def _put(spec: JobSpec, schedule: CronSchedule | None, *, paused: bool) -> None:
     pool.ensure()
     described = _described(spec)
     RunnerDeployment.from_flow(
@@ -214,6 +215,7 @@ def _put(spec: JobSpec, schedule: CronSchedule | None) -> None:
         name=spec.name,
         **described,
         schedules=[schedule] if schedule else [],
+        paused=paused and schedule is not None,
         tags=[TAG],
         work_pool_name=pool.POOL,
         concurrency_limit=1,  # a job never overlaps itself

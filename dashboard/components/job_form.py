@@ -20,7 +20,7 @@ from core.retention import Retention
 from dashboard.components import problems, retention, schedule
 
 ALL, ONLY, BUT = "All of them, also those to come", "Only these", "All but some"
-_LISTED = "job-form-databases"
+LISTED = "job-form-databases"  # what sources have answered while the form is open
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _what(who: Identity, spec: JobSpec | None, choices: Choices) -> dict[str, An
 
 def _databases(who: Identity, source: str) -> list[str]:
     """The databases of a source; it is asked once while the form is open. Where it does not answer, its error shows."""
-    known: dict[str, list[str]] = st.session_state.setdefault(_LISTED, {})
+    known: dict[str, list[str]] = st.session_state.setdefault(LISTED, {})
     if source not in known:
         try:
             with st.spinner(f"Asking {source} for its databases …"):
@@ -146,7 +146,7 @@ def _compression(said: Compression) -> Compression:
     levels = LEVELS.get(algorithm)
     if levels is None:
         return Compression(algorithm)
-    level = said.level if algorithm is said.algorithm else DEFAULT_LEVELS[algorithm]
+    level = (algorithm is said.algorithm and said.level) or DEFAULT_LEVELS[algorithm]
     return Compression(
         algorithm,
         int(st.number_input("Level", levels[0], levels[-1], level, key=f"job-level-{algorithm}", width=140)),

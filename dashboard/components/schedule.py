@@ -15,9 +15,7 @@ from dashboard.components import problems
 
 NEVER, HOURLY, DAILY, WEEKLY, MONTHLY, CRON = "By hand", "Hourly", "Daily", "Weekly", "Monthly", "Cron"
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")  # as cron counts them
-_PLAIN = re.compile(
-    r"(?P<minute>\d{1,2}) (?P<hour>\d{1,2}|\*) (?P<day>\d{1,2}|\*) \* (?P<weekday>[0-6]|\*)", re.ASCII
-)
+_PLAIN = re.compile(r"(?P<minute>\d{1,2}) (?P<hour>\d{1,2}|\*) (?P<day>\d{1,2}|\*) \* (?P<weekday>[0-6]|\*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,23 +31,14 @@ class Rhythm:
     @classmethod
     def of(cls, cron: str) -> Rhythm:
         """The words for a cron line; one that they cannot say stays as it is written."""
-        if not cron:
-            return cls()
         found = _PLAIN.fullmatch(" ".join(cron.split()))
-        if not found or int(found["minute"]) > 59 or (found["hour"] != "*" and int(found["hour"]) > 23):
-            return cls(CRON, written=cron)
-        day, weekday, hour = found["day"], found["weekday"], found["hour"]
-        at = time(0 if hour == "*" else int(hour), int(found["minute"]))
-        match (hour == "*", day == "*", weekday == "*"):
-            case (True, True, True):
-                return cls(HOURLY, at)
-            case (False, True, True):
-                return cls(DAILY, at)
-            case (False, True, False):
-                return cls(WEEKLY, at, weekday=int(weekday))
-            case (False, False, True) if 1 <= int(day) <= 31:
-                return cls(MONTHLY, at, day=int(day))
-        return cls(CRON, written=cron)
+        if found is None:
+            return cls(CRON, written=cron) if cron else cls()
+        minute, hour, day, weekday = (None if part == "*" else int(part) for part in found.groups())
+        kind = {(0, 0, 0): HOURLY, (1, 0, 0): DAILY, (1, 0, 1): WEEKLY, (1, 1, 0): MONTHLY}.get(
+            (hour is not None, day is not None, weekday is not None), CRON
+        )
+        return cls(kind, time(hour or 0, minute or 0), day or 1, weekday or 0, cron)
 
     @property
     def cron(self) -> str:

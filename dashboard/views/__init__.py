@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from core.permissions import Permission as May
 from dashboard.page import Page
-from dashboard.views import channels, home, sources, storages
+from dashboard.views import channels, home, jobs, sources, storages
 
 SECTIONS: Mapping[str, Sequence[Page]] = {
-    "": (Page("Home", "", "home", home.draw, frozenset({May.BACKUPS_READ})),),
+    "": (
+        Page("Home", "", "home", home.draw, frozenset({May.BACKUPS_READ})),
+        Page("Jobs", "jobs", "event_repeat", jobs.draw, frozenset({May.JOBS_READ})),
+    ),
     "Set up": (
         Page("Sources", "sources", "database", sources.draw, frozenset({May.SOURCES_READ})),
         Page("Storage", "storage", "hard_drive", storages.draw, frozenset({May.STORAGES_READ})),
