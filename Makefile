@@ -17,7 +17,7 @@ ifeq (,$(filter up,$(MAKECMDGOALS)))
 unexport $(filter-out DBACKUP_TEST_CACHE,$(filter DBACKUP_% PREFECT_%,$(.VARIABLES)))
 endif
 
-.PHONY: help venv up demo test check bench format lock clean
+.PHONY: help venv up demo test check bench screenshots format lock clean
 
 help:
 	@echo 'make demo     back up, verify, restore and compare a sample database; SOURCE=postgresql://... takes a real one'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test     start real servers and run every test; ARGS=... goes to pytest'
 	@echo 'make check    style, types, layers and locks'
 	@echo 'make bench    measure against pg_dump, zstd, age and gzip; ARGS=... goes to the benchmark'
+	@echo 'make screenshots  a picture of every page of the dashboard, into docs/pictures'
 	@echo 'make venv     only make the environment in $(VENV); PYTHON=python3.12 chooses the interpreter'
 	@echo 'make format   put the code into its style'
 	@echo 'make lock     resolve the dependencies again (needs uv)'
@@ -54,6 +55,10 @@ check: $(VENV)/.development
 bench: $(VENV)/.development
 	@$(BIN)/python -m tests.servers.install
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: $(VENV)/.development
+	@$(BIN)/python -m tests.servers.install
+	@$(BIN)/python -m tests.dashboard.screenshots
 
 format: $(VENV)/.development
 	$(BIN)/ruff check --fix .

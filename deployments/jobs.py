@@ -169,7 +169,7 @@ def delete(name: str) -> None:
 def adopt() -> None:
     """Let jobs that are in no queue use ours; nobody would take their runs."""
     with prefect_client() as client:
-        for one in _deployments(client):
+        for one in deployments(client):
             if one.work_pool_name is None:
                 client.update_deployment(one.id, DeploymentUpdate(work_pool_name=pool.POOL))
 

@@ -38,19 +38,18 @@ SETTLE = 2500  # milliseconds for charts and tables to be drawn
 def main() -> None:
     """Take the pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="dbackup-pictures-") as folder, _system(Path(folder)) as root:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
-            )
-            for view, (size, dark) in VIEWS.items():
-                context = browser.new_context(
-                    base_url=root, viewport=size, color_scheme="dark" if dark else "light", device_scale_factor=1
-                )
-                context.set_default_timeout(60_000)
-                _take(context.new_page(), view)
-                context.close()
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory(prefix="dbackup-pictures-") as folder,
+        _system(Path(folder)) as root,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        for view, (size, dark) in VIEWS.items():
+            context = browser.new_context(base_url=root, viewport=size, color_scheme="dark" if dark else "light")
+            context.set_default_timeout(60_000)
+            _take(context.new_page(), view)
+            context.close()
+        browser.close()
 
 
 def _take(page: BrowserPage, view: str) -> None:
@@ -89,7 +88,7 @@ def _answers(root: str) -> bool:
 
 
 def _dbackup(*arguments: str | Path, given: str = "") -> None:
-    program = [sys.executable, "-m", "cli", *map(str, arguments)]
+    program = [Path(sys.executable).with_name("dbackup"), *map(str, arguments)]
     subprocess.run(program, input=given, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -121,7 +120,7 @@ def _invent() -> None:
     from services.backups import saved_job
     from services.records import catalog, database, executions
 
-    chance, now = random.Random(7), datetime.now(UTC)  # noqa: S311 - pictures are to look alike each time
+    chance, now = random.Random(7), datetime.now(UTC)  # pictures are to look alike each time
     for name in SOURCES[:4]:
         reference: JobReference = saved_job(f"nightly-{name}")
         for day in range(220, 2 if name == "billing" else 0, -1):
