@@ -43,7 +43,7 @@ up: $(VENV)/.runtime
 
 test: $(VENV)/.development
 	@$(BIN)/python -m tests.servers.install
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
