@@ -14,7 +14,15 @@ from core.permissions import Permission
 from services.accounts import login, second_factor, users
 from services.accounts.second_factor import Enrolment
 from services.accounts.sessions import Client, LoginSession
+from services.accounts.users import User
 from services.records import database
+
+
+@action(Permission.ACCOUNT_OWN)
+def own(who: Identity) -> User:
+    """One's own account as it stands."""
+    _person(who)
+    return users.get(database(), who.name)
 
 
 @action(Permission.ACCOUNT_OWN)

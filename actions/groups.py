@@ -25,6 +25,12 @@ def page(who: Identity, *, limit: int = 50, offset: int = 0) -> Sequence[Group]:
 
 
 @action(Permission.USERS_READ)
+def count(who: Identity) -> int:
+    """How many groups there are."""
+    return groups.count(database())
+
+
+@action(Permission.USERS_READ)
 def get(who: Identity, name: str) -> Group:
     """One group with its members. Raises ConfigurationError when there is none of this name."""
     return groups.get(database(), name)

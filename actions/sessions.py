@@ -32,8 +32,17 @@ def log_in(name: str, password: SecretStr, client: Client, code: SecretStr | Non
 
 
 def identify(token: str, address: str) -> Identity:
-    """Who has this session, with what they may do at this moment. Raises AuthenticationError when it has ended."""
+    """Who has this session, with what they may do at this moment. Raises AuthenticationError when it has ended.
+
+    It may be asked at any time and does not count as use.
+    """
     return _identity(sessions.visitor(database(), token, datetime.now(UTC)), address)
+
+
+def used(token: str) -> None:
+    """Note that a person, not a page by itself, has used this session: what is not used for a while ends."""
+    if token:
+        sessions.used(database(), token, datetime.now(UTC))
 
 
 def identify_token(secret: str, address: str) -> Identity:

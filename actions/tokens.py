@@ -25,6 +25,12 @@ def own(who: Identity, *, limit: int = 50, offset: int = 0) -> Sequence[Token]:
 
 
 @action(Permission.TOKENS_OWN)
+def own_count(who: Identity) -> int:
+    """How many tokens one has."""
+    return tokens.count(database(), owner=who.name)
+
+
+@action(Permission.TOKENS_OWN)
 def revoke(who: Identity, reference: str) -> Token:
     """End one of one's own tokens, by its id or prefix."""
     return tokens.revoke(database(), who.rights, reference, owner=who.name)
@@ -40,6 +46,12 @@ def create_for(who: Identity, owner: str, wish: Wish) -> Issued:
 def page(who: Identity, *, owner: str | None = None, limit: int = 50, offset: int = 0) -> Sequence[Token]:
     """The tokens of one user or of all, newest first."""
     return tokens.page(database(), owner=owner, limit=limit, offset=offset)
+
+
+@action(Permission.USERS_READ)
+def count(who: Identity, *, owner: str | None = None) -> int:
+    """How many tokens one user has, or all."""
+    return tokens.count(database(), owner=owner)
 
 
 @action(Permission.USERS_WRITE)

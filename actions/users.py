@@ -34,6 +34,12 @@ def page(who: Identity, *, limit: int = 50, offset: int = 0, search: str = "") -
 
 
 @action(Permission.USERS_READ)
+def count(who: Identity, *, search: str = "") -> int:
+    """How many users there are whose name or address contains ``search``."""
+    return users.count(database(), search=search)
+
+
+@action(Permission.USERS_READ)
 def get(who: Identity, name: str) -> User:
     """One user. Raises ConfigurationError when there is none of this name."""
     return users.get(database(), name)

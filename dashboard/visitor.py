@@ -12,14 +12,24 @@ from dashboard.guard import COOKIE
 
 def current() -> Identity:
     """Whoever has this session. Raises AuthenticationError when it has ended."""
-    return sessions.identify(st.context.cookies.get(COOKIE, ""), st.context.ip_address or "")
+    return sessions.identify(_token(), st.context.ip_address or "")
 
 
-def required() -> Identity:
-    """Whoever has this session; a page whose session has ended shows the way to the login, and nothing else."""
+def required(*, by_itself: bool = False) -> Identity:
+    """Whoever has this session; a page whose session has ended shows the way to the login, and nothing else.
+
+    A part that draws itself anew ``by_itself`` does not use the session: nobody may be there any longer.
+    """
     try:
-        return current()
+        who = current()
+        if not by_itself:
+            sessions.used(_token())
+        return who
     except AuthenticationError as error:
         st.error(f"**{error.message}**", icon=":material/lock:")
         st.link_button("Log in again", "/login", type="primary")
         st.stop()
+
+
+def _token() -> str:
+    return str(st.context.cookies.get(COOKIE, ""))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from core.permissions import Permission
@@ -37,13 +37,19 @@ def user_named(session: Session, name: str) -> UserRow | None:
 
 def users(session: Session, *, limit: int | None = None, offset: int = 0, search: str = "") -> Sequence[UserRow]:
     """Users by name; those whose name or address contains ``search``."""
-    query = select(UserRow).order_by(UserRow.name)
-    if search:
-        text = search.lower()
-        query = query.where(
-            UserRow.name.contains(text, autoescape=True) | UserRow.email.contains(text, autoescape=True)
-        )
+    query = select(UserRow).where(*_containing(search)).order_by(UserRow.name)
     return session.scalars(query.limit(limit).offset(offset)).all()
+
+
+def count_users(session: Session, *, search: str = "") -> int:
+    """How many users there are whose name or address contains ``search``."""
+    return session.scalar(select(func.count()).select_from(UserRow).where(*_containing(search))) or 0
+
+
+def _containing(search: str) -> list[ColumnElement[bool]]:
+    text = search.lower()
+    fits = UserRow.name.contains(text, autoescape=True) | UserRow.email.contains(text, autoescape=True)
+    return [fits] if text else []
 
 
 def group_named(session: Session, name: str) -> GroupRow | None:
@@ -59,6 +65,11 @@ def group_key(name: str) -> str:
 def groups(session: Session, *, limit: int | None = None, offset: int = 0) -> Sequence[GroupRow]:
     """Groups by name."""
     return session.scalars(select(GroupRow).order_by(GroupRow.name_key).limit(limit).offset(offset)).all()
+
+
+def count_groups(session: Session) -> int:
+    """How many groups there are."""
+    return session.scalar(select(func.count()).select_from(GroupRow)) or 0
 
 
 def groups_of(session: Session, user_ids: Iterable[str]) -> dict[str, list[GroupRow]]:

@@ -26,7 +26,7 @@ from core.permissions import Permission
 from db.audit import Entry
 
 UNGUARDED = {"actions.door", "actions.sessions"}  # the door itself, and the way in of whoever is not known yet
-ANONYMOUS = {"log_in", "log_out", "identify", "identify_token", "needs_administrator", "accept_invitation"}
+ANONYMOUS = {"log_in", "log_out", "identify", "identify_token", "used", "needs_administrator", "accept_invitation"}
 
 
 def public(module: ModuleType) -> dict[str, Callable[..., Any]]:

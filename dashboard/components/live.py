@@ -1,6 +1,7 @@
 """A part of a page that draws itself anew while it is looked at.
 
 Such a part runs without the rest of its page, so it asks again who is looking: a session may have ended meanwhile.
+That does not count as use, or an open page would keep its session until the absolute end.
 """
 
 from __future__ import annotations
@@ -20,6 +21,6 @@ def live(draw: Callable[[Identity], None], who: Identity, *, every: float | None
     @st.fragment(run_every=every)
     def part() -> None:
         with problems.told():
-            draw(visitor.required())
+            draw(visitor.required(by_itself=True))
 
     part()

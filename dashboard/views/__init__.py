@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from core.permissions import Permission as May
 from dashboard.page import Page
-from dashboard.views import channels, home, jobs, sources, storages
+from dashboard.views import account, channels, home, jobs, sources, storages
 
 SECTIONS: Mapping[str, Sequence[Page]] = {
     "": (
@@ -17,5 +17,8 @@ SECTIONS: Mapping[str, Sequence[Page]] = {
         Page("Sources", "sources", "database", sources.draw, frozenset({May.SOURCES_READ})),
         Page("Storage", "storage", "hard_drive", storages.draw, frozenset({May.STORAGES_READ})),
         Page("Channels", "channels", "notifications", channels.draw, frozenset({May.NOTIFICATIONS_READ})),
+    ),
+    "People": (
+        Page("My account", "account", "account_circle", account.draw, frozenset({May.ACCOUNT_OWN, May.TOKENS_OWN})),
     ),
 }

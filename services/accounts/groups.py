@@ -60,6 +60,12 @@ def page(database: Database, *, limit: int = 50, offset: int = 0) -> Sequence[Gr
         return [_group(row, grants[row.group_id]) for row in rows]
 
 
+def count(database: Database) -> int:
+    """How many groups there are."""
+    with database.session() as session:
+        return people.count_groups(session)
+
+
 def change(database: Database, who: Rights, name: str, grant: Grant) -> None:
     """Give a group other permissions and sources. Raises PermissionError unless ``who`` has both old and new ones."""
     with changing(database) as session:

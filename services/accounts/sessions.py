@@ -2,6 +2,7 @@
 
 A session ends when it was not used for a while, at its absolute end, when it is revoked, and with all others of its
 user when the password changes or the user is disabled. It carries no rights: they are read anew with each request.
+Whose session it is can be asked without using it: a page that brings itself up to date would keep it for ever.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import AuthenticationError, ConfigurationError
@@ -105,7 +106,10 @@ def open_session(
 
 
 def visitor(database: Database, token: str, now: datetime, limits: Limits = DEFAULTS) -> Visitor:
-    """Whose session this is, and their rights now. Raises AuthenticationError when it is none, or has ended."""
+    """Whose session this is, and their rights now. Raises AuthenticationError when it is none, or has ended.
+
+    This does not count as use: :func:`used` does.
+    """
     query = (
         select(SessionRow, UserRow)
         .join(UserRow, UserRow.user_id == SessionRow.user_id)
@@ -116,9 +120,15 @@ def visitor(database: Database, token: str, now: datetime, limits: Limits = DEFA
         if found is None or not _is_alive(found[0], now, limits):
             raise AuthenticationError("nobody is logged in, or the session has ended", hint="log in again")
         row, user = found
-        if now - row.used_at >= _TOUCHED:
-            row.used_at = now
         return Visitor(user.user_id, user.name, people.rights_of(session, user.user_id), session_id=row.session_id)
+
+
+def used(database: Database, token: str, now: datetime, limits: Limits = DEFAULTS) -> None:
+    """Note that somebody has used their session. One that has ended stays so."""
+    alive = SessionRow.ends_at > now, SessionRow.used_at > now - limits.idle
+    here = SessionRow.token_hash == tickets.digest(token), SessionRow.used_at <= now - _TOUCHED
+    with database.session() as session:
+        session.execute(update(SessionRow).where(*here, *alive).values(used_at=now))
 
 
 def _is_alive(row: SessionRow, now: datetime, limits: Limits) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import AuthenticationError, ConfigurationError, PermissionError
@@ -104,6 +104,15 @@ def page(database: Database, *, owner: str | None = None, limit: int = 50, offse
             query = query.where(TokenRow.user_id == user_called(session, owner).user_id)
         ordered = query.order_by(TokenRow.created_at.desc(), TokenRow.token_id).limit(limit).offset(offset)
         return [_token(row, name) for row, name in session.execute(ordered)]
+
+
+def count(database: Database, *, owner: str | None = None) -> int:
+    """How many tokens one user has, or all."""
+    query = select(func.count()).select_from(TokenRow)
+    with database.session() as session:
+        if owner is not None:
+            query = query.where(TokenRow.user_id == user_called(session, owner).user_id)
+        return session.scalar(query) or 0
 
 
 def find(session: Session, reference: str, owner: str | None) -> tuple[TokenRow, UserRow]:

@@ -97,6 +97,12 @@ def page(database: Database, *, limit: int = 50, offset: int = 0, search: str = 
         return [_described(row, groups.get(row.user_id, ())) for row in rows]
 
 
+def count(database: Database, *, search: str = "") -> int:
+    """How many users there are whose name or address contains ``search``."""
+    with database.session() as session:
+        return people.count_users(session, search=search)
+
+
 def set_enabled(database: Database, who: Rights, name: str, *, enabled: bool) -> None:
     """Let a user in, or no longer; then their sessions end. Raises ConfigurationError for the last administrator."""
     with changing(database) as session:

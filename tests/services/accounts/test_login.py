@@ -199,14 +199,32 @@ def test_a_session_ends_without_use_and_lives_on_with_it(house: House) -> None:
     for _ in range(5):
         house.later(minutes=59)
         assert is_open(house, token)
+        sessions.used(house.database, token, house.now)
     house.later(minutes=60)
     assert not is_open(house, token)
+
+
+def test_a_page_that_brings_itself_up_to_date_keeps_no_session_alive(house: House) -> None:
+    token = house.log_in("ada").token
+    for _ in range(11):
+        house.later(minutes=5)
+        assert is_open(house, token)
+    house.later(minutes=5)
+    assert not is_open(house, token)
+
+
+def test_a_session_that_has_ended_is_not_brought_back_by_use(any_house: House) -> None:
+    token = any_house.log_in("ada").token
+    any_house.later(minutes=61)
+    sessions.used(any_house.database, token, any_house.now)
+    assert not is_open(any_house, token)
 
 
 def test_a_session_has_an_absolute_end_however_much_it_is_used(house: House) -> None:
     token, hours = house.log_in("ada").token, 0.0
     while is_open(house, token):
         house.later(minutes=30)
+        sessions.used(house.database, token, house.now)
         hours += 0.5
     assert hours == 12
 
