@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from core.permissions import Permission as May
 from dashboard.page import Page
-from dashboard.views import account, channels, home, jobs, sources, storages
+from dashboard.views import account, channels, groups, home, jobs, sources, storages, users
 
 SECTIONS: Mapping[str, Sequence[Page]] = {
     "": (
@@ -19,6 +19,8 @@ SECTIONS: Mapping[str, Sequence[Page]] = {
         Page("Channels", "channels", "notifications", channels.draw, frozenset({May.NOTIFICATIONS_READ})),
     ),
     "People": (
+        Page("Users", "users", "group", users.draw, frozenset({May.USERS_READ})),
+        Page("Groups", "groups", "shield_person", groups.draw, frozenset({May.USERS_READ})),
         Page("My account", "account", "account_circle", account.draw, frozenset({May.ACCOUNT_OWN, May.TOKENS_OWN})),
     ),
 }
