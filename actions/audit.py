@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from actions.door import Identity, action
 from core.permissions import Permission
@@ -14,3 +14,15 @@ from services.records import audit
 def entries(who: Identity, wanted: Wanted, *, limit: int = 50, offset: int = 0) -> Sequence[Entry]:
     """Entries, newest first."""
     return audit().entries(wanted, limit=limit, offset=offset)
+
+
+@action(Permission.AUDIT_READ)
+def count(who: Identity, wanted: Wanted) -> int:
+    """How many entries there are."""
+    return audit().count(wanted)
+
+
+@action(Permission.AUDIT_READ)
+def every(who: Identity, wanted: Wanted) -> Iterator[Entry]:
+    """All entries, newest first, read from the database as they are drawn."""
+    return audit().every(wanted)

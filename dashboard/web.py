@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from actions import sessions
 from core.errors import DBackupError
-from dashboard import entrance, monitoring
+from dashboard import audit_export, entrance, monitoring
 from dashboard.guard import Guard
 from dashboard.place import ASSETS, SCRIPT
 
@@ -27,7 +27,12 @@ def application() -> st.App:
     """The application. One for each process: Streamlit holds its settings globally."""
     return st.App(
         SCRIPT,
-        routes=[*monitoring.ROUTES, *entrance.routes(), Mount("/assets", StaticFiles(directory=ASSETS))],
+        routes=[
+            *monitoring.ROUTES,
+            *entrance.routes(),
+            *audit_export.ROUTES,
+            Mount("/assets", StaticFiles(directory=ASSETS)),
+        ],
         middleware=[Middleware(Guard, enters=_enters)],
         lifespan=_warmed,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from db.account_models import AuditRow
@@ -28,11 +28,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which entries: since a moment (or None), of one person, of one action or of all that begin with it."""
+    """Which entries: of one person, of one action or of all that begin with it, with one result, of a span of time.
+
+    ``until`` is the first moment that is wanted no longer.
+    """
 
     since: datetime | None = None
     who: str = ""
     action: str = ""
+    result: str = ""
+    until: datetime | None = None
 
 
 class Audit:
@@ -48,18 +53,48 @@ class Audit:
 
     def entries(self, wanted: Wanted, *, limit: int, offset: int = 0) -> Sequence[Entry]:
         """Entries, newest first."""
-        query = select(AuditRow).order_by(AuditRow.moment.desc(), AuditRow.number.desc())
-        if wanted.since:
-            query = query.where(AuditRow.moment >= wanted.since)
-        if wanted.who:
-            query = query.where(AuditRow.who == wanted.who)
-        if wanted.action:
-            query = query.where(AuditRow.action.startswith(wanted.action, autoescape=True))
+        query = select(AuditRow).where(*_chosen(wanted)).order_by(*_NEWEST_FIRST)
         with self._database.session() as session:
-            return [
-                Entry(row.moment, row.who, row.action, row.target, row.origin, row.result, row.reason)
-                for row in session.scalars(query.limit(limit).offset(offset))
-            ]
+            return [_entry(row) for row in session.scalars(query.limit(limit).offset(offset))]
+
+    def count(self, wanted: Wanted) -> int:
+        """How many entries there are."""
+        with self._database.session() as session:
+            return session.scalar(select(func.count()).select_from(AuditRow).where(*_chosen(wanted))) or 0
+
+    def every(self, wanted: Wanted, *, at_once: int = 1000) -> Iterator[Entry]:
+        """All entries, newest first, so many of them in memory at once. What is added meanwhile is not among them."""
+        after: list[ColumnElement[bool]] = []
+        while True:
+            query = select(AuditRow).where(*_chosen(wanted), *after).order_by(*_NEWEST_FIRST)
+            with self._database.session() as session:
+                rows = session.scalars(query.limit(at_once)).all()
+            yield from map(_entry, rows)
+            if len(rows) < at_once:
+                return
+            after = [tuple_(AuditRow.moment, AuditRow.number) < (rows[-1].moment, rows[-1].number)]
+
+
+_NEWEST_FIRST = (AuditRow.moment.desc(), AuditRow.number.desc())
+
+
+def _chosen(wanted: Wanted) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.since:
+        conditions.append(AuditRow.moment >= wanted.since)
+    if wanted.until:
+        conditions.append(AuditRow.moment < wanted.until)
+    if wanted.who:
+        conditions.append(AuditRow.who == wanted.who)
+    if wanted.action:
+        conditions.append(AuditRow.action.startswith(wanted.action, autoescape=True))
+    if wanted.result:
+        conditions.append(AuditRow.result == wanted.result)
+    return conditions
+
+
+def _entry(row: AuditRow) -> Entry:
+    return Entry(row.moment, row.who, row.action, row.target, row.origin, row.result, row.reason)
 
 
 def add(session: Session, entry: Entry) -> None:

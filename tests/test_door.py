@@ -99,7 +99,7 @@ def test_every_permission_opens_something(permission: Permission, book: Book) ->
     [
         (Permission.VAULT_REVEAL, {"keys.recovery_kit"}),
         (Permission.BACKUPS_RESTORE, {"runs.restore"}),
-        (Permission.AUDIT_READ, {"audit.entries"}),
+        (Permission.AUDIT_READ, {"audit.entries", "audit.count", "audit.every"}),
         (Permission.TOKENS_OWN, {"tokens.create", "tokens.own", "tokens.revoke"}),
         (Permission.GROUPS_WRITE, {f"groups.{one}" for one in ("create", "change", "delete", "add", "remove")}),
         (Permission.ACCOUNT_OWN, {f"account.{one}" for one in public(account)}),

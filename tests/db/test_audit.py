@@ -25,6 +25,18 @@ def test_entries_come_newest_first_in_pages(database: Database) -> None:
     assert found == [entry(number) for number in reversed(range(7))]
 
 
+def test_all_entries_are_read_a_part_at_a_time_and_none_twice(database: Database) -> None:
+    audit = Audit(database)
+    for number in range(7):
+        audit.record(entry(number // 3))  # some of them at the same moment
+    found = audit.every(Wanted(), at_once=2)
+    drawn = [next(found)]
+    audit.record(entry(100))
+    drawn += found
+    assert drawn == [entry(number // 3) for number in reversed(range(7))]
+    assert audit.count(Wanted()) == 8
+
+
 def test_entries_of_one_moment_keep_their_order(database: Database) -> None:
     audit = Audit(database)
     for name in "abc":
@@ -40,6 +52,8 @@ def test_entries_of_one_moment_keep_their_order(database: Database) -> None:
         (Wanted(action="users.create"), [2]),
         (Wanted(action="%"), []),
         (Wanted(since=START + timedelta(minutes=2)), [3, 2]),
+        (Wanted(until=START + timedelta(minutes=2)), [1, 0]),
+        (Wanted(result="refused"), [3]),
         (Wanted(START + timedelta(minutes=2), "eve", "users"), [3]),
     ],
 )

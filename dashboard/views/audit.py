@@ -1,0 +1,65 @@
+"""Audit: who did what, to what, when, from where, and with what result. Chosen and paged in the database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+
+import pandas as pd
+import streamlit as st
+
+from actions import audit
+from actions.door import Identity
+from dashboard import audit_export
+from dashboard.components import paging
+from dashboard.components.figures import moment
+from db.audit import Entry, Wanted
+
+KEY = "audit"
+_SIGNS = {"done": "✓", "refused": "⊘"}
+_DAYS = {"Today": 0, "7 days": 6, "30 days": 29, "Everything": None}
+
+
+def draw(who: Identity) -> None:
+    """The page."""
+    st.title("Audit")
+    wanted = _wanted()
+    total = audit.count(who, wanted)
+    found = audit.entries(who, wanted, limit=paging.PAGE, offset=paging.current(KEY) * paging.PAGE)
+    if not found:
+        st.caption("Nothing of that has happened.")
+        return
+    st.dataframe(
+        pd.DataFrame([_row(one) for one in found]), hide_index=True, height="content", key="audit-table",
+        column_config={"Reason": st.column_config.TextColumn(width="large")},
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.link_button(f"Export {total:,} as CSV", audit_export.link(wanted), icon=":material/download:")
+        paging.controls(KEY, total)
+
+
+def _wanted() -> Wanted:
+    """Which entries somebody wants to see."""
+    rewind = {"on_change": paging.rewind, "args": (KEY,)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        who = st.text_input("Who", placeholder="anybody", **rewind)
+        action = st.text_input("Action", placeholder="login, users., runs.restore", **rewind)
+        span = st.selectbox("When", _DAYS, index=1, **rewind)
+        result = st.selectbox("Result", ["any", "done", "failed", "refused"], **rewind)
+    return Wanted(_since(_DAYS[span]), who.strip(), action.strip(), "" if result == "any" else result)
+
+
+def _since(days: int | None) -> datetime | None:
+    """The beginning, in UTC, of the day so many days ago."""
+    return None if days is None else datetime.combine(datetime.now(UTC).date() - timedelta(days=days), time(), UTC)
+
+
+def _row(one: Entry) -> dict[str, str]:
+    return {
+        "When": moment(one.moment),
+        "Who": one.who,
+        "What": one.action,
+        "Of": one.target,
+        "From": one.origin,
+        "Result": f"{_SIGNS.get(one.result, '✗')} {one.result}",
+        "Reason": one.reason,
+    }
