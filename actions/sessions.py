@@ -14,7 +14,7 @@ from actions.door import Identity
 from blocks.encryption_key import encryption_keys
 from core.errors import AuthenticationError
 from db.audit import Entry
-from services.accounts import invitation, sessions, tokens
+from services.accounts import invitation, lockout, sessions, tokens
 from services.accounts.login import Credentials, Entrance
 from services.accounts.sessions import Client, Opened, Visitor
 from services.accounts.users import User
@@ -46,8 +46,17 @@ def used(token: str) -> None:
 
 
 def identify_token(secret: str, address: str) -> Identity:
-    """Who has this API token, and what it may do at this moment. Raises AuthenticationError."""
-    return _identity(tokens.visitor(database(), secret, datetime.now(UTC)), address)
+    """Who has this API token, and what it may do at this moment.
+
+    Raises AuthenticationError for a wrong one, TooManyAttempts when too many of those came from the address.
+    """
+    now = datetime.now(UTC)
+    try:
+        return _identity(tokens.visitor(database(), secret, now), address)
+    except AuthenticationError as error:
+        lockout.wrong_token(database(), address, now)
+        audit().record(Entry(now, "(unknown)", "token", "", address, "refused", error.message))
+        raise
 
 
 def log_out(token: str) -> None:

@@ -52,6 +52,10 @@ class ConfigurationError(DBackupError):
     """A setting, a name or a combination of options that cannot work."""
 
 
+class NotFound(ConfigurationError):
+    """Nothing has the name that was given."""
+
+
 class AdapterError(DBackupError):
     """An outside system answered, but not with what was asked."""
 

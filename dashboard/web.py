@@ -20,6 +20,7 @@ from actions import sessions
 from core.errors import DBackupError
 from dashboard import audit_export, entrance, monitoring
 from dashboard.guard import Guard
+from dashboard.http_api.app import PATH, http_api
 from dashboard.place import ASSETS, SCRIPT
 
 
@@ -31,6 +32,7 @@ def application() -> st.App:
             *monitoring.ROUTES,
             *entrance.routes(),
             *audit_export.ROUTES,
+            Mount(PATH, http_api()),
             Mount("/assets", StaticFiles(directory=ASSETS)),
         ],
         middleware=[Middleware(Guard, enters=_enters)],

@@ -24,7 +24,7 @@ from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from blocks.saved import Kind, load
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, NotFound
 from core.jobs import SAVED_NAME, Address, JobSpec
 from deployments import pool
 from deployments.client import prefect_client
@@ -115,9 +115,9 @@ def _require_schedule(client: SyncPrefectClient, name: str) -> DeploymentRespons
     return found
 
 
-def _unknown(client: SyncPrefectClient, name: str) -> ConfigurationError:
+def _unknown(client: SyncPrefectClient, name: str) -> NotFound:
     others = ", ".join(sorted(one.name for one in deployments(client))) or "none is saved yet"
-    return ConfigurationError(
+    return NotFound(
         f"there is no job named {name} (saved: {others})", hint=f"make it with: dbackup job create {name} …"
     )
 

@@ -9,6 +9,7 @@ those that do.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -48,18 +49,29 @@ def counters(name: str, address: str) -> tuple[Counter, Counter]:
 
 def attempt(database: Database, name: str, address: str, now: datetime) -> None:
     """Count an attempt. Raises TooManyAttempts for one that comes too early, which then does not count."""
+    _count(database, counters(name, address), now, "too many attempts to log in have failed")
+
+
+def wrong_token(database: Database, address: str, now: datetime) -> None:
+    """Count a token that opens nothing. Raises TooManyAttempts for one that comes too early, which does not count.
+
+    A right one is never kept waiting: others may share the address, and nobody guesses 256 random bits.
+    """
+    place = Counter(tickets.digest(f"token address {address}"), free=20)
+    _count(database, (place,), now, "too many wrong tokens came from this address")
+
+
+def _count(database: Database, counted: Sequence[Counter], now: datetime, problem: str) -> None:
     with database.session() as session:
         attempts.forget_before(session, now - FORGOTTEN)
     with database.session() as session:
-        rows = [(one, attempts.locked(session, one.subject, now)) for one in counters(name, address)]
+        rows = [(one, attempts.locked(session, one.subject, now)) for one in counted]
         early = max(row.last_at + one.wait(row.failures) - now for one, row in rows)
         for _, row in rows if early <= timedelta() else ():
             row.failures, row.last_at = row.failures + 1, now
     if early > timedelta():
         seconds = math.ceil(early.total_seconds())
-        raise TooManyAttempts(
-            "too many attempts to log in have failed", hint=f"try again in {seconds} s", retry_after=float(seconds)
-        )
+        raise TooManyAttempts(problem, hint=f"try again in {seconds} s", retry_after=float(seconds))
 
 
 def succeeded(database: Database, name: str, address: str, now: datetime) -> None:

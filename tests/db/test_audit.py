@@ -62,8 +62,9 @@ def test_entries_are_chosen_by_person_action_and_time(database: Database, wanted
     for number, (who, action) in enumerate(
         [("ada", "login"), ("eve", "login"), ("ada", "users.create"), ("eve", "users.delete")]
     ):
-        audit.record(entry(number, who, action))
+        audit.record(entry(number, who, action, "refused" if number == 3 else "done"))
     assert [one.target for one in audit.entries(wanted, limit=9)] == [f"target {number}" for number in numbers]
+    assert audit.count(wanted) == len(numbers)
 
 
 @pytest.mark.parametrize(

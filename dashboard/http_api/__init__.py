@@ -1,0 +1,1 @@
+"""The HTTP API for scripts on other machines: what the pages do, by a bearer token, as JSON."""
