@@ -11,7 +11,6 @@ from core.permissions import Permission
 
 if TYPE_CHECKING:
     from deployments.pool import Queue
-    from deployments.queued import QueuedRun
     from deployments.supervisor import News
 
 
@@ -29,15 +28,6 @@ def queue(who: Identity) -> Queue:
     from deployments import pool
 
     return pool.look()
-
-
-@action(Permission.JOBS_READ)
-def runs(who: Identity) -> tuple[QueuedRun, ...]:
-    """What is at work, and what waits, in the order in which its turn comes."""
-    from deployments import queued
-
-    who.require_everywhere(Permission.JOBS_READ)
-    return queued.waiting()
 
 
 @action(Permission.SYSTEM_WRITE)

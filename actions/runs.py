@@ -1,12 +1,22 @@
-"""Runs: take a backup, restore one, check what is stored. Prefect is imported only when one really runs."""
+"""Runs: take a backup, restore one, check what is stored; see what runs, waits and has ended, and cancel it.
+
+Prefect is imported only when it is asked. Whoever is limited to some sources sees the runs of jobs with these.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
+from actions import jobs
 from actions.door import Identity, action, shown
 from blocks.addresses import open_storage
+from core.errors import PermissionError
 from core.jobs import IntegritySpec, JobSpec, RestoreSpec
 from core.permissions import Permission
 from core.reports import BackupReport, IntegrityReport, RestoreReport
+from core.runs import LogLine, Run, RunDetails, RunPage
+from db.executions import WantedRuns
 from services import stored
 
 
@@ -41,3 +51,77 @@ def verify(who: Identity, wish: IntegritySpec) -> IntegrityReport:
         for storage in map(open_storage, wish.storages if who.is_limited(Permission.BACKUPS_VERIFY) else ()):
             who.require(Permission.BACKUPS_VERIFY, stored.source_of(storage, backup))
     return integrity(wish)
+
+
+@action(Permission.JOBS_READ)
+def at_hand(who: Identity) -> tuple[Run, ...]:
+    """What is at work, oldest first, then what waits, in the order in which its turn comes."""
+    from deployments import runs
+
+    found, mine = runs.at_hand(), _jobs_of(who, Permission.JOBS_READ)
+    return tuple(one for one in found if _reaches(who, Permission.JOBS_READ, one, mine))
+
+
+@action(Permission.JOBS_READ)
+def ended(who: Identity, wanted: WantedRuns, *, limit: int = 50, offset: int = 0) -> RunPage:
+    """A page of the runs that have ended, newest first, and how many fit in all."""
+    from deployments import runs
+
+    mine = _jobs_of(who, Permission.JOBS_READ)
+    if mine is not None:
+        wanted = replace(wanted, jobs=mine if wanted.jobs is None else wanted.jobs & mine)
+    return runs.ended(wanted, limit=limit, offset=offset)
+
+
+@action(Permission.JOBS_READ)
+def show(who: Identity, reference: str) -> RunDetails:
+    """One run with its steps, by its id or the beginning of it. Raises ConfigurationError when there is none."""
+    from deployments import runs
+
+    return runs.details(_found(who, Permission.JOBS_READ, reference))
+
+
+@action(Permission.JOBS_READ)
+def logs(who: Identity, reference: str, since: datetime | None = None) -> tuple[LogLine, ...]:
+    """The lines of a run's log from a moment on, oldest first. Raises ConfigurationError when there is no such run."""
+    from deployments import runs
+
+    return runs.logs(_found(who, Permission.JOBS_READ, reference), since)
+
+
+@action(Permission.JOBS_EXECUTE)
+def cancel(who: Identity, reference: str) -> Run:
+    """End a run that waits or is at work, wait until nothing of it lives, and give what became of it.
+
+    Raises ConfigurationError when it has ended already, ConnectionError when the machine that carries it out is silent.
+    """
+    from deployments import cancelling
+
+    return cancelling.cancel(_found(who, Permission.JOBS_EXECUTE, reference))
+
+
+def _found(who: Identity, permission: Permission, reference: str) -> Run:
+    from deployments import runs
+
+    run = runs.find(reference)
+    if not _reaches(who, permission, run, _jobs_of(who, permission)):
+        raise PermissionError(
+            f"{who.name} may not do this with run {reference}: it is of another source",
+            hint="ask an administrator for it",
+        )
+    return run
+
+
+def _jobs_of(who: Identity, permission: Permission) -> frozenset[str] | None:
+    """The jobs that somebody is limited to by name, or None for whoever is not."""
+    if not who.is_limited(permission):
+        return None
+    readable = jobs.everything(who).readable
+    return frozenset(spec.name for spec in readable if who.reaches(permission, spec.source))
+
+
+def _reaches(who: Identity, permission: Permission, run: Run, mine: frozenset[str] | None) -> bool:
+    """By the run's source, where that is known, or else by whose run it is."""
+    if mine is None:
+        return True
+    return who.reaches(permission, run.source) if run.source else run.job in mine

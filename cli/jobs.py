@@ -271,7 +271,9 @@ def _in_queue(out: Output, name: str) -> BackupReport:
         if not ids:
             raise
         code = INTERRUPTED if isinstance(told_to_end, KeyboardInterrupt) else TERMINATED
-        raise LeftRunning(f"run {ids[0]} of {name} goes on", "see it with: dbackup queue", code) from None
+        raise LeftRunning(
+            f"run {ids[0]} of {name} goes on", f"end it with: dbackup run cancel {ids[0]}", code
+        ) from None
 
 
 @command(jobs)

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import audit, backups, doctor, groups, jobs, keys, metrics, runs, saved, tokens, up, users
+from cli import audit, backups, doctor, groups, history, jobs, keys, metrics, runs, saved, tokens, up, users
 from cli.exits import exit_code, flushed, opened_streams
 from cli.output import Output
 
@@ -15,6 +15,7 @@ GROUPS = {
     "source": saved.sources,
     "storage": saved.storages,
     "job": jobs.jobs,
+    "run": history.runs,
     "notification": saved.notifications,
     "key": keys.keys,
     "user": users.users,

@@ -15,7 +15,6 @@ from cli.output import Output
 if TYPE_CHECKING:
     from types import FrameType
 
-    from deployments.queued import QueuedRun
     from deployments.supervisor import News
 
 app = typer.Typer()
@@ -72,23 +71,17 @@ def show(
     limit: Annotated[int | None, typer.Option(min=1, max=1000, help="How many runs at once, from now on.")] = None,
 ) -> None:
     """Show the queue: what runs and what waits, in order, how many may run at once, and who takes them."""
-    from actions import queue
+    from actions import queue, runs
     from actions.door import LOCAL_ADMINISTRATOR
-    from cli import words
+    from cli import render_runs, words
     from cli.render import note, table
 
     if limit is not None:
         queue.set_limit(LOCAL_ADMINISTRATOR, limit)
     with out.waiting("looking"):
-        found, runs = queue.queue(LOCAL_ADMINISTRATOR), queue.runs(LOCAL_ADMINISTRATOR)
+        found, held = queue.queue(LOCAL_ADMINISTRATOR), runs.at_hand(LOCAL_ADMINISTRATOR)
     workers = table(("Worker", "State"), [(one.name, "alive" if one.alive else "silent") for one in found.workers])
     told = workers if found.workers else note("nobody takes from it; start the system: dbackup up")
-    held = table(("Run", "Job", "State", "Since"), map(_held, runs), whole=("Run",)) if runs else note("it is empty")
+    table_of_runs = render_runs.table(held) if held else note("it is empty")
     head = f"at most {words.count(found.limit, 'run') if found.limit else 'any number of runs'} at once"
-    out.answer({"limit": found.limit, "workers": found.workers, "runs": runs}, head, "", held, "", told)
-
-
-def _held(run: QueuedRun) -> tuple[str, str, str, str]:
-    from cli import words
-
-    return run.run, run.job, "at work" if run.at_work else "waits", words.moment(run.since) if run.since else ""
+    out.answer({"limit": found.limit, "workers": found.workers, "runs": held}, head, "", table_of_runs, "", told)

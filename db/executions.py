@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import ConfigurationError
+from core.runs import Run
 from core.states import RunState
 from db.models import ExecutionRow
 from db.session import Database
@@ -37,12 +38,25 @@ class Execution:
 
 @dataclass(frozen=True)
 class WantedRuns:
-    """Which runs: those that fit everything that is given. Without ``states``, in any."""
+    """Which runs: those that fit everything that is given. Without ``states``, in any; without ``jobs``, of any job."""
 
     kind: str = ""
     job: str = ""
     states: tuple[RunState, ...] = ()
     since: datetime | None = None
+    jobs: frozenset[str] | None = None
+
+    def fits(self, run: Run) -> bool:
+        """Whether a run is among those that are wanted, as the catalog would say of it."""
+        return all(
+            (
+                self.kind in ("", run.kind),
+                self.job in ("", run.job),
+                not self.states or run.state in self.states,
+                self.since is None or run.queued_at is None or run.queued_at >= self.since,
+                self.jobs is None or run.job in self.jobs,
+            )
+        )
 
 
 class Executions:
@@ -122,6 +136,22 @@ class Executions:
             row = session.scalars(query).first()
             return _execution(row) if row else None
 
+    def of_flow_runs(self, flow_run_ids: Sequence[str]) -> list[Execution]:
+        """The runs that Prefect knows by these ids."""
+        query = select(ExecutionRow).where(ExecutionRow.flow_run_id.in_(flow_run_ids))
+        with self._database.session() as session:
+            return [_execution(row) for row in session.scalars(query)]
+
+    def starting_with(self, beginning: str, *, limit: int = 2) -> list[Execution]:
+        """Runs whose id, Prefect's or ours, has this beginning."""
+        fits = [
+            column.startswith(beginning, autoescape=True)
+            for column in (ExecutionRow.flow_run_id, ExecutionRow.execution_id)
+        ]
+        query = select(ExecutionRow).where(or_(*fits)).order_by(ExecutionRow.created_at.desc()).limit(limit)
+        with self._database.session() as session:
+            return [_execution(row) for row in session.scalars(query)]
+
     def search(self, wanted: WantedRuns, *, limit: int, offset: int = 0) -> list[Execution]:
         """A page of the runs that fit, newest first."""
         query = select(ExecutionRow).where(*_conditions(wanted))
@@ -187,6 +217,8 @@ def _conditions(wanted: WantedRuns) -> list[ColumnElement[bool]]:
         found.append(ExecutionRow.state.in_([state.value for state in wanted.states]))
     if wanted.since:
         found.append(ExecutionRow.created_at >= wanted.since)
+    if wanted.jobs is not None:
+        found.append(ExecutionRow.job_name.in_(wanted.jobs))
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
@@ -18,14 +17,14 @@ from prefect.states import Crashed
 
 from core.log import logger
 from core.settings import settings
+from deployments import processes
 from deployments.client import prefect_client
-from deployments.worker import HOST
+from deployments.run_facts import HOST
 from services.records import executions
 from services.workspace import alive
 from tasks.bookkeeping import mark_crashed
 
 _OPEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-_RUN_ID = b"PREFECT__FLOW_RUN_ID="
 _PAGE = 200
 log = logger(service="reconcile")
 
@@ -67,17 +66,4 @@ def _living() -> frozenset[str]:
     prefix = "run-"
     held = {name.removeprefix(prefix) for name in alive(settings().runs) if name.startswith(prefix)}
     begun_here = {one.flow_run_id for one in map(executions().get, held) if one and one.flow_run_id}
-    return frozenset({*begun_here, *_carried_out()})
-
-
-def _carried_out() -> Iterator[str]:
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            environment = (process / "environ").read_bytes()
-        except OSError:  # it ended just now, or belongs to somebody else
-            continue
-        for variable in environment.split(b"\0"):
-            if variable.startswith(_RUN_ID):
-                yield variable.removeprefix(_RUN_ID).decode()
+    return frozenset({*begun_here, *(run for _, run in processes.carried_out())})

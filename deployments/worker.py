@@ -22,14 +22,19 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 from core.log import configure, logger
 from core.settings import settings
 from deployments.pool import POOL
+from deployments.run_facts import HOST
 from deployments.system import END_SECONDS
 
-HOST = "dbackup.host"  # the label of a flow run: the machine that carries it out
 log = logger(service="worker")
 
 
 class Worker(ProcessWorker):
     """A process worker that knows what it runs, and ends in order."""
+
+    @classmethod
+    def __dispatch_key__(cls) -> str:
+        """A name of its own among Prefect's workers: it serves pools of its base's type, and takes nobody's place."""
+        return f"{POOL}-{cls.type}"
 
     def __init__(self, name: str) -> None:
         super().__init__(work_pool_name=POOL, name=name, create_pool_if_not_found=False)

@@ -30,6 +30,7 @@ def workspace(parent: Path, run_id: str) -> Iterator[Path]:
             folder.mkdir(mode=0o700)
             owner = os.open(folder / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(owner, fcntl.LOCK_EX)
+            os.write(owner, str(os.getpid()).encode())
     except OSError as error:
         raise ConfigurationError(
             f"cannot make the run's folder {folder}: {error.strerror}",
@@ -87,6 +88,18 @@ def alive(parent: Path) -> set[str]:
         return set()
     with _gate(parent):
         return {folder.name for folder in parent.iterdir() if (folder / _OWNER).exists() and not _is_abandoned(folder)}
+
+
+def owner_of(parent: Path, run_id: str) -> int | None:
+    """The id of the process that holds a run's folder, or None when none does. It is its own as long as it holds it."""
+    folder = parent / run_id
+    if not folder.is_dir():
+        return None
+    with _gate(parent):
+        try:
+            return None if _is_abandoned(folder) else int((folder / _OWNER).read_text())
+        except (OSError, ValueError):  # it has just ended, or an older version made it
+            return None
 
 
 @contextmanager

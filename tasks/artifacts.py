@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
+from uuid import UUID
 
 from prefect import artifacts
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 
 from core.log import logger
 from core.masking import mask
@@ -21,6 +24,7 @@ from core.reports import BackupReport, StoredCopy
 from core.words import size
 from services.backups import Plan
 from services.progress import watched_by
+from tasks.speed import Speed
 
 PAUSE = 1.0  # seconds between two updates
 PATIENCE = 5.0  # seconds that a run waits at its end for what is still to be written
@@ -30,7 +34,6 @@ log = logger(service="prefect")
 
 # Prefect gives each of these a parameter ``_sync``, of which their types say nothing.
 create_progress: Callable[..., Any] = artifacts.create_progress_artifact
-update_progress: Callable[..., Any] = artifacts.update_progress_artifact
 table: Callable[..., Any] = artifacts.create_table_artifact
 markdown: Callable[..., Any] = artifacts.create_markdown_artifact
 
@@ -74,6 +77,13 @@ class Gauge:
             self._percent = max(self._percent, now)
             return self._percent, text
 
+    def figures(self) -> tuple[str, int, int]:
+        """What is being done now, how many bytes of it are done, and of how many; 0 where nobody can say."""
+        with self._lock:
+            if self._to_verify:
+                return "verify", self._done["verify"], self._to_verify
+            return "dump", self._done["dump"], self._expected
+
 
 class Board:
     """The page of one backup."""
@@ -103,15 +113,23 @@ class Board:
         shown = self.gauge.read()
         key = f"backup-{self._plan.slug}"
         bar = create_progress(shown[0], key=f"{key}-progress", description=shown[1], _sync=True)
+        speed = Speed()
         while not self._over.wait(PAUSE):
+            figures = speed.figures(*self.gauge.figures())
             if (now := self.gauge.read()) != shown:
                 shown = now
-                update_progress(bar, shown[0], description=shown[1], _sync=True)
+                update_progress(bar, *shown, figures)
         if report := self._report:
             percent = 100.0 if any(copy.complete for copy in report.copies) else self.gauge.read()[0]
-            update_progress(bar, percent, description=mask(report.summary), _sync=True)
+            update_progress(bar, percent, mask(report.summary), {})
             table(rows(report), key=f"{key}-destinations", description="What is proven where", _sync=True)
             markdown(place(report), key=f"{key}-manifest", description="Where the manifest lies", _sync=True)
+
+
+def update_progress(bar: UUID, percent: float, text: str, figures: dict[str, str]) -> None:
+    """Show how far the run is: to people in words, and in figures to our own pages."""
+    with get_client(sync_client=True) as client:
+        client.update_artifact(bar, ArtifactUpdate(data=percent, description=text, metadata_=figures))
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def _settle(client: SyncPrefectClient) -> None:
         known = executions().of_flow_run(str(run.id))
         if known is None or not known.state.is_final or _lives(known):
             continue
-        state = _state(known)
+        state = told_state(known)
         if run.state is None or run.state.type != state.type:
             client.set_flow_run_state(run.id, state, force=True)
             log.info("told Prefect how an earlier run ended", flow_run=run.name, state=known.state.value)
@@ -60,7 +60,7 @@ def _lives(run: Execution) -> bool:
     return (settings().runs / f"{RUN}{run.execution_id}").exists()
 
 
-def _state(run: Execution) -> State[None]:
+def told_state(run: Execution) -> State[None]:
     """What the run itself would have told Prefect."""
     said = run.summary or run.error or None
     match run.state:

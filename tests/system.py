@@ -21,7 +21,7 @@ from tests.servers.processes import free_port
 from tests.waiting import until
 
 COMMAND = Path(sys.executable).with_name("dbackup")
-END_SECONDS = 60
+START_SECONDS, END_SECONDS = 240, 90  # on a machine with much else to do
 _FOREIGN = ("DBACKUP_", "PREFECT_")
 
 
@@ -87,7 +87,11 @@ def system_up(home: Path, **variables: str) -> Iterator[System]:
         )
     system = System(home, process, environment, port)
     try:
-        until(lambda: answer.read_bytes().endswith(b"}\n") or process.poll() is not None, "the system to be ready")
+        until(
+            lambda: answer.read_bytes().endswith(b"}\n") or process.poll() is not None,
+            "the system to be ready",
+            seconds=START_SECONDS,
+        )
         if process.poll() is not None or not json.loads(answer.read_text())["ready"]:
             pytest.fail(f"the system did not start:\n{log.read_text()}{answer.read_text()}")
         yield system

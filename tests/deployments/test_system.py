@@ -23,7 +23,7 @@ from blocks import embedded
 from core.jobs import Address, JobSpec
 from core.settings import settings
 from core.states import RunState
-from deployments import jobs, pool, queued
+from deployments import jobs, pool, queued, runs
 from deployments.client import prefect_client
 from services.records import executions
 from tests.system import COMMAND, System, report_of, system_up, user_of
@@ -145,8 +145,8 @@ def test_who_stops_watching_leaves_the_run_in_the_queue(system: System, tmp_path
         assert watching.stderr
         while "runs" not in (line := watching.stderr.readline()):
             run = run or (line.split()[1] if line.startswith("run ") else "")
-        held = [one for one in queued.waiting() if one.at_work]
-        assert [(one.run, one.job) for one in held] == [(run, "left")]
+        held = [one for one in runs.at_hand() if one.position is None]
+        assert [(one.run_id, one.job) for one in held] == [(run, "left")]
         watching.send_signal(signal.SIGINT)
         _, said = watching.communicate(timeout=60)
         assert watching.returncode == 130
@@ -162,19 +162,19 @@ def test_of_many_runs_queued_at_once_none_is_lost_and_order_and_limit_are_kept(s
     names = [f"many-{number:02}" for number in range(MANY)]
     for name in names:
         save_job(name, "many")
-    runs = [queued.put(name) for name in names]
+    ids = [queued.put(name) for name in names]
     again = queued.put(names[0])  # a job never overlaps itself
-    shown = [one.job for one in queued.waiting() if not one.at_work]
+    shown = [one.job for one in runs.at_hand() if one.position]
     assert shown[-10:] == [*names[-9:], names[0]]
-    until(lambda: all(state_of(run) in FINAL for run in (*runs, again)), "the queue to be empty", seconds=400)
-    assert {state_of(run) for run in (*runs, again)} == {StateType.COMPLETED}
+    until(lambda: all(state_of(run) in FINAL for run in (*ids, again)), "the queue to be empty", seconds=400)
+    assert {state_of(run) for run in (*ids, again)} == {StateType.COMPLETED}
     assert stored(backups) == set(names)
-    spans = [begun_and_ended(run) for run in runs]
+    spans = [begun_and_ended(run) for run in ids]
     assert all(one[0] <= next_one[0] for one, next_one in pairwise(spans))
     spans.append(begun_and_ended(again))
     assert max(sum(begun <= moment < ended for begun, ended in spans) for moment, _ in spans) <= AT_ONCE
     assert spans[-1][0] >= spans[0][1]
-    assert queued.waiting() == ()
+    assert runs.at_hand() == ()
 
 
 def test_no_secret_stands_in_an_argument_list_or_in_a_deployment(system: System, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_killed_system_and_a_stopped_one_leave_nothing_that_runs_for_ever(tmp_
     with system_up(home) as stopped, user_of(home):
         assert state_of(dead) is StateType.CRASHED
         assert _recorded(dead) is RunState.CRASHED
-        assert queued.waiting() == ()
+        assert runs.at_hand() == ()
         assert queued.follow(queued.put("cut"), lambda _: None).state is RunState.SUCCESS
         with locked(tmp_path / "cut.db"):
             cancelled = begin("cut")

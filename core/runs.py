@@ -1,0 +1,91 @@
+"""What is said of a run that waits, is at work or has ended. Times are moments with a zone, spans are seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.states import RunState
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: ``share`` from 0 to 1, and what that stands for in words.
+
+    Bytes, bytes a second and seconds; None where nobody can say.
+    """
+
+    share: float
+    text: str
+    done: int | None = None
+    total: int | None = None
+    rate: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. ``job`` is whose it is: the job's name, or what was backed up, restored or checked.
+
+    ``source`` is what it reads or writes, as far as it is saved under a name; ``trigger`` is schedule, manual or
+    python; ``stage`` what an unfinished run does, in words; ``position`` its place among those that wait, from 1 on;
+    ``seconds`` what it has taken so far, or in all; ``host`` the machine that carries it out, empty for one that was
+    begun on the command line.
+    """
+
+    run_id: str
+    kind: str
+    job: str
+    state: RunState
+    stage: str = ""
+    trigger: str = ""
+    source: str = ""
+    host: str = ""
+    position: int | None = None
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    seconds: float | None = None
+    summary: str = ""
+    error: str = ""
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """A page of runs, newest first, and how many there are in all."""
+
+    runs: tuple[Run, ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run. A step that waits for its next try is PENDING."""
+
+    name: str
+    state: RunState
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    seconds: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """A run with its steps in the order in which they began, its report as JSON, and its page in Prefect."""
+
+    run: Run
+    steps: tuple[Step, ...] = ()
+    report: str | None = None
+    page: str = ""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a run's log. ``line_id`` tells it from others of the same moment."""
+
+    line_id: str
+    at: datetime
+    level: str
+    text: str
