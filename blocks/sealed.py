@@ -71,8 +71,8 @@ class AdapterBlock(SealedBlock):
     @classmethod
     def of(cls, config: BaseModel) -> Self:
         """The block that keeps a configuration; for what it leaves open, the block has defaults of its own."""
-        given = config.model_fields_set
-        return cls(**{name: value for name, value in config if name in given and value is not None})
+        said = config.model_fields_set | {name for name, field in cls.model_fields.items() if field.is_required()}
+        return cls(**{name: value for name, value in config if name in said and value is not None})
 
     def _adapter(self) -> Any:
         return opened_adapter(self.adapter, self.adapter.config_type.model_validate(self.opened()))

@@ -15,7 +15,7 @@ from dashboard.components import problems
 
 NEVER, HOURLY, DAILY, WEEKLY, MONTHLY, CRON = "By hand", "Hourly", "Daily", "Weekly", "Monthly", "Cron"
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")  # as cron counts them
-_PLAIN = re.compile(r"(?P<minute>\d{1,2}) (?P<hour>\d{1,2}|\*) (?P<day>\d{1,2}|\*) \* (?P<weekday>[0-6]|\*)", re.ASCII)
+_PLAIN = re.compile(r"([1-5]?\d) (1?\d|2[0-3]|\*) ([1-9]|[12]\d|3[01]|\*) \* ([0-6]|\*)", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from itertools import accumulate
 import pandas as pd
 import streamlit as st
 
-from actions import overview
+from actions import overview, saved
 from actions.door import Identity
 from actions.overview import CALENDAR_DAYS, Overview
 from core import words
+from core.permissions import Permission
+from dashboard import links
 from dashboard.components import charts
 from dashboard.components.figures import ago
 from dashboard.components.live import live
@@ -32,7 +34,7 @@ def draw(who: Identity) -> None:
 def _everything(who: Identity) -> None:
     found = overview.everything(who)
     if not found.lines and not found.unreadable:
-        _first_steps()
+        _first_steps(who)
         return
     _attention(found)
     _figures(found)
@@ -48,14 +50,22 @@ def _everything(who: Identity) -> None:
     charts.calendar({day: one.number for day, one in found.days.items()}, found.now.date(), CALENDAR_DAYS)
 
 
-def _first_steps() -> None:
+def _first_steps(who: Identity) -> None:
+    """The way to the first backup: what is done already, and the link to what is next."""
+    sources = len(saved.sources(who)) if Permission.SOURCES_READ in who.permissions else 0
+    storages = len(saved.storages(who)) if Permission.STORAGES_READ in who.permissions else 0
     with st.container(border=True):
         st.subheader("Three steps to the first backup")
-        st.markdown(
-            "1. **Sources**: say where the database is, and test it.\n"
-            "2. **Storage**: say where its backups go; one place or several.\n"
-            "3. **Jobs**: say when. Then press *Run now*, and watch it being proven."
-        )
+        _step("sources", "1. Say where the database is, and test it", sources)
+        _step("storage", "2. Say where its backups go; two places are safer than one", storages)
+        _step("jobs", "3. Create a job, run it, and watch its backup being proven", 0)
+
+
+def _step(page: str, what: str, done: int) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        links.link(page, what, "check_circle" if done else "radio_button_unchecked")
+        if done:
+            st.caption(f"{done} saved")
 
 
 def _attention(found: Overview) -> None:

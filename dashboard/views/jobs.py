@@ -148,9 +148,9 @@ def _buttons(who: Identity, one: Job) -> None:
 
 def _run(who: Identity, name: str) -> None:
     """Put a run into the queue, and say what becomes of it."""
-    jobs.enqueue(who, name)
+    run = jobs.enqueue(who, name)
     if queue.queue(who).is_served:
-        links.go("runs")
+        links.go("runs", name=run)
         _do(f"A run of {name} is in the queue.", lambda: None)
     st.warning("The run is in the queue, but nothing takes from it: start the system with dbackup up.")
 
