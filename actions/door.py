@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
-from core.errors import DBackupError, PermissionError
+from core.errors import DBackupError, NotFound, PermissionError
 from core.jobs import Address
 from core.log import logger
 from core.masking import mask
@@ -70,9 +70,16 @@ class Identity:
             self._refuse_other(permission)
 
     def require_of(self, permission: Permission, source: Callable[[], str]) -> None:
-        """As :meth:`require`, where it takes a look to know the source: only whoever is limited waits for that."""
+        """As :meth:`require`, where it takes a look to know the source: only whoever is limited waits for that.
+
+        What does not exist is refused to them like what is somebody else's, or they could find out what others have.
+        """
         if self.is_limited(permission):
-            self.require(permission, source())
+            try:
+                found = source()
+            except NotFound:
+                self._refuse_other(permission)
+            self.require(permission, found)
 
     def _refuse_other(self, permission: Permission) -> NoReturn:
         raise PermissionError(

@@ -32,7 +32,7 @@ from prefect.client.schemas.sorting import FlowRunSort, LogSort, TaskRunSort
 from prefect.settings import PREFECT_API_URL
 
 from blocks.api import answering
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, NotFound
 from core.runs import LogLine, Progress, Run, RunDetails, RunPage
 from core.states import RunState
 from db.executions import Execution, WantedRuns
@@ -81,7 +81,7 @@ def ended(wanted: WantedRuns, *, limit: int, offset: int = 0) -> RunPage:
 
 
 def find(reference: str) -> Run:
-    """One run, by its id or the beginning of it. Raises ConfigurationError when that is of none, or of several."""
+    """One run, by its id or the beginning of it. Raises NotFound when that is of none, ConfigurationError of several."""
     found: dict[str, Run] = {}
     if len(reference) >= SHORTEST:
         found = {one.run_id: one for one in at_hand() if one.run_id.startswith(reference)}
@@ -89,8 +89,10 @@ def find(reference: str) -> Run:
             found.setdefault(one.run_id, one)
     if len(found) == 1:
         return next(iter(found.values()))
-    many = "there are several runs whose ids begin with" if found else "there is no run"
-    raise ConfigurationError(f"{many} {reference}", hint="see their ids: dbackup run list")
+    hint = "see their ids: dbackup run list"
+    if found:
+        raise ConfigurationError(f"there are several runs whose ids begin with {reference}", hint=hint)
+    raise NotFound(f"there is no run {reference}", hint=hint)
 
 
 def details(run: Run) -> RunDetails:
