@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -39,7 +40,7 @@ def draw(who: Identity) -> None:
 
 def _wanted() -> Wanted:
     """Which entries somebody wants to see."""
-    rewind = {"on_change": paging.rewind, "args": (KEY,)}
+    rewind: dict[str, Any] = {"on_change": paging.rewind, "args": (KEY,)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         who = st.text_input("Who", placeholder="anybody", **rewind)
         action = st.text_input("Action", placeholder="login, users., runs.restore", **rewind)
