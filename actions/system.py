@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from actions.door import Identity, action
@@ -10,6 +13,7 @@ from blocks.encryption_key import encryption_keys
 from core.errors import DBackupError
 from core.log import logger
 from core.permissions import Permission
+from core.settings import settings
 from services.records import database
 
 if TYPE_CHECKING:
@@ -19,6 +23,32 @@ if TYPE_CHECKING:
     from services.metrics import Watch
 
 log = logger(service="system")
+
+
+_LIBRARIES = ("dbackup", "prefect", "streamlit", "sqlalchemy", "cryptography")
+
+
+@dataclass(frozen=True)
+class Configured:
+    """One setting as it may be shown, and where it comes from."""
+
+    name: str
+    value: str
+    origin: str
+
+
+@action(Permission.SYSTEM_READ)
+def configuration(who: Identity) -> tuple[Configured, ...]:
+    """Every setting of this process; of a secret only whether it is set."""
+    given = settings().given()
+    told = settings().told().items()
+    return tuple(Configured(name, value, "environment" if name in given else "default") for name, value in told)
+
+
+@action(Permission.SYSTEM_READ)
+def versions(who: Identity) -> dict[str, str]:
+    """The versions of the program, of Python, and of what it stands on."""
+    return {"Python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}}
 
 
 @action(Permission.SYSTEM_READ)

@@ -50,6 +50,10 @@ class Settings(BaseSettings):
         """Every setting by the name of its variable, as it may be shown: of a secret only whether it is set."""
         return {f"{PREFIX}{name.upper()}": _told(value) for name, value in self}
 
+    def given(self) -> frozenset[str]:
+        """The names of the variables that are set; every other setting is what the program begins with."""
+        return frozenset(f"{PREFIX}{name.upper()}" for name in self.model_fields_set)
+
     @property
     def runs(self) -> Path:
         """The folder for the private folders of running backups and restores."""

@@ -81,7 +81,7 @@ def ended(wanted: WantedRuns, *, limit: int, offset: int = 0) -> RunPage:
 
 
 def find(reference: str) -> Run:
-    """One run, by its id or the beginning of it. Raises NotFound when that is of none, ConfigurationError of several."""
+    """One run, by its id or its beginning. Raises NotFound when that is of none, ConfigurationError of several."""
     found: dict[str, Run] = {}
     if len(reference) >= SHORTEST:
         found = {one.run_id: one for one in at_hand() if one.run_id.startswith(reference)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from core.permissions import Permission as May
 from dashboard.page import Page
-from dashboard.views import account, audit, channels, groups, home, jobs, sources, storages, users
+from dashboard.views import account, audit, channels, groups, home, jobs, settings, sources, storages, users
 
 SECTIONS: Mapping[str, Sequence[Page]] = {
     "": (
@@ -18,7 +18,10 @@ SECTIONS: Mapping[str, Sequence[Page]] = {
         Page("Storage", "storage", "hard_drive", storages.draw, frozenset({May.STORAGES_READ})),
         Page("Channels", "channels", "notifications", channels.draw, frozenset({May.NOTIFICATIONS_READ})),
     ),
-    "System": (Page("Audit", "audit", "history", audit.draw, frozenset({May.AUDIT_READ})),),
+    "System": (
+        Page("Settings", "settings", "tune", settings.draw, frozenset({May.SYSTEM_READ})),
+        Page("Audit", "audit", "history", audit.draw, frozenset({May.AUDIT_READ})),
+    ),
     "People": (
         Page("Users", "users", "group", users.draw, frozenset({May.USERS_READ})),
         Page("Groups", "groups", "shield_person", groups.draw, frozenset({May.USERS_READ})),

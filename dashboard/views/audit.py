@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -40,13 +39,16 @@ def draw(who: Identity) -> None:
 
 def _wanted() -> Wanted:
     """Which entries somebody wants to see."""
-    rewind: dict[str, Any] = {"on_change": paging.rewind, "args": (KEY,)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        who = st.text_input("Who", placeholder="anybody", **rewind)
-        action = st.text_input("Action", placeholder="login, users., runs.restore", **rewind)
-        span = st.selectbox("When", _DAYS, index=1, **rewind)
-        result = st.selectbox("Result", ["any", "done", "failed", "refused"], **rewind)
+        who = st.text_input("Who", placeholder="anybody", on_change=_rewind)
+        action = st.text_input("Action", placeholder="login, users., runs.restore", on_change=_rewind)
+        span = st.selectbox("When", list(_DAYS), index=1, on_change=_rewind)
+        result = st.selectbox("Result", ["any", "done", "failed", "refused"], on_change=_rewind)
     return Wanted(_since(_DAYS[span]), who.strip(), action.strip(), "" if result == "any" else result)
+
+
+def _rewind() -> None:
+    paging.rewind(KEY)
 
 
 def _since(days: int | None) -> datetime | None:

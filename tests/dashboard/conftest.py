@@ -1,0 +1,5 @@
+"""The fixtures of these tests."""
+
+from tests.dashboard.entering import site
+
+__all__ = ["site"]
