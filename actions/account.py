@@ -18,7 +18,7 @@ from services.accounts.users import User
 from services.records import database
 
 
-@action(Permission.ACCOUNT_OWN)
+@action(Permission.ACCOUNT_OWN, looks=True)
 def own(who: Identity) -> User:
     """One's own account as it stands."""
     _person(who)
@@ -54,7 +54,7 @@ def remove_second_factor(who: Identity, password: SecretStr) -> None:
         second_factor.remove(session, user_id)
 
 
-@action(Permission.ACCOUNT_OWN)
+@action(Permission.ACCOUNT_OWN, looks=True)
 def sessions(who: Identity) -> Sequence[LoginSession]:
     """One's own living sessions."""
     _person(who)

@@ -93,11 +93,12 @@ LOCAL_ADMINISTRATOR = Identity("local administrator", frozenset(Permission), adm
 
 
 def action(
-    permission: Permission, *, target: Callable[..., str] | None = None
+    permission: Permission, *, target: Callable[..., str] | None = None, looks: bool = False
 ) -> Callable[[Callable[Concatenate[Identity, P], R]], Callable[Concatenate[Identity, P], R]]:
     """Guard an action. Raises PermissionError before anything else happens.
 
-    ``target`` says from the arguments what the audit shall name; without it, that is the first of them.
+    ``target`` says from the arguments what the audit shall name; without it, that is the first of them. ``looks`` marks
+    an action that changes and reveals nothing although its permission could.
     """
 
     def decorate(function: Callable[Concatenate[Identity, P], R]) -> Callable[Concatenate[Identity, P], R]:
@@ -115,7 +116,8 @@ def action(
             except BaseException as error:
                 record("failed", str(error) or type(error).__name__)
                 raise
-            record("done")
+            if not looks:
+                record("done")
             return result
 
         return call

@@ -18,13 +18,13 @@ def create(who: Identity, wish: Wish) -> Issued:
     return tokens.create(database(), who.rights, who.name, wish, datetime.now(UTC))
 
 
-@action(Permission.TOKENS_OWN)
+@action(Permission.TOKENS_OWN, looks=True)
 def own(who: Identity, *, limit: int = 50, offset: int = 0) -> Sequence[Token]:
     """One's own tokens, newest first."""
     return tokens.page(database(), owner=who.name, limit=limit, offset=offset)
 
 
-@action(Permission.TOKENS_OWN)
+@action(Permission.TOKENS_OWN, looks=True)
 def own_count(who: Identity) -> int:
     """How many tokens one has."""
     return tokens.count(database(), owner=who.name)

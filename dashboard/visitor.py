@@ -9,10 +9,12 @@ from actions.door import Identity
 from core.errors import AuthenticationError
 from dashboard.guard import COOKIE
 
+_LOOPBACK = "127.0.0.1"  # Streamlit tells no address of whoever is on this machine
+
 
 def current() -> Identity:
     """Whoever has this session. Raises AuthenticationError when it has ended."""
-    return sessions.identify(_token(), st.context.ip_address or "")
+    return sessions.identify(_token(), st.context.ip_address or _LOOPBACK)
 
 
 def required(*, by_itself: bool = False) -> Identity:

@@ -100,7 +100,7 @@ def test_every_permission_opens_something(permission: Permission, book: Book) ->
         (Permission.VAULT_REVEAL, {"keys.recovery_kit"}),
         (Permission.BACKUPS_RESTORE, {"runs.restore"}),
         (Permission.AUDIT_READ, {"audit.entries", "audit.count", "audit.every"}),
-        (Permission.TOKENS_OWN, {"tokens.create", "tokens.own", "tokens.revoke"}),
+        (Permission.TOKENS_OWN, {"tokens.create", "tokens.own", "tokens.own_count", "tokens.revoke"}),
         (Permission.GROUPS_WRITE, {f"groups.{one}" for one in ("create", "change", "delete", "add", "remove")}),
         (Permission.ACCOUNT_OWN, {f"account.{one}" for one in public(account)}),
     ],
@@ -139,10 +139,13 @@ def acts() -> Iterator[dict[str, Any]]:
 
     def reads(who: Identity, place: Path) -> None: ...
 
+    def looks(who: Identity, place: Path) -> None: ...
+
     yield {
         "fails": action(Permission.SOURCES_WRITE)(fails),
         "writes": action(Permission.JOBS_WRITE, target=lambda spec: spec.name)(writes),
         "reads": action(Permission.SOURCES_READ)(reads),
+        "looks": action(Permission.ACCOUNT_OWN, looks=True)(looks),
     }
 
 
@@ -165,11 +168,12 @@ def test_what_fails_is_written_down_without_urls_and_other_arguments(acts: dict[
     assert "hunter2" not in repr(entry)
 
 
-def test_looking_is_written_down_only_when_it_is_refused(acts: dict[str, Any], book: Book) -> None:
-    acts["reads"](SOMEBODY, Path("/srv"))
+@pytest.mark.parametrize("act", ["reads", "looks"])
+def test_looking_is_written_down_only_when_it_is_refused(act: str, acts: dict[str, Any], book: Book) -> None:
+    acts[act](SOMEBODY, Path("/srv"))
     assert book.entries == []
     with pytest.raises(PermissionError):
-        acts["reads"](Identity("eve"), Path("/srv"))
+        acts[act](Identity("eve"), Path("/srv"))
     assert [(one.who, one.target, one.result) for one in book.entries] == [("eve", "/srv", "refused")]
 
 

@@ -16,6 +16,7 @@ from db.audit import Entry, Wanted
 
 KEY = "audit"
 _SIGNS = {"done": "✓", "refused": "⊘"}
+_WIDTHS = {"When": 140, "Who": 110, "What": 150, "Of": 140, "From": 110, "Result": 80}  # pixels; a reason has the rest
 _DAYS = {"Today": 0, "7 days": 6, "30 days": 29, "Everything": None}
 
 
@@ -30,7 +31,7 @@ def draw(who: Identity) -> None:
         return
     st.dataframe(
         pd.DataFrame([_row(one) for one in found]), hide_index=True, height="content", key="audit-table",
-        column_config={"Reason": st.column_config.TextColumn(width="large")},
+        column_config={name: st.column_config.TextColumn(width=width) for name, width in _WIDTHS.items()},
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.link_button(f"Export {total:,} as CSV", audit_export.link(wanted), icon=":material/download:")
