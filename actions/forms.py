@@ -1,4 +1,4 @@
-"""Saved sources, storages and channels by their fields, as a form shows and gives them.
+"""Saved sources, storages, channels and identity providers by their fields, as a form shows and gives them.
 
 Secrets go in and never come out: a form is told which of them are set, and nothing more. On a change, a secret that
 is not given stays as it is, unless the address changes that it is sent to: whoever may change a source could have its
@@ -7,15 +7,18 @@ password sent to themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
 
+from actions import vouching
 from actions.door import Identity, action
 from adapters.database import ENGINES
 from adapters.notification import CHANNELS
+from adapters.oidc import PROVIDERS
 from adapters.storage import STORAGES
 from core.errors import ConfigurationError
 from core.fields import RECEIVES, UNASKED, has, is_secret, label, validated
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 Given = Mapping[str, Any]
 """What a form gives: a value for each field that is filled in. None takes a secret away; one left out stays."""
+Approve = Callable[[Any], None]
+"""Raises what stands against saving a block that could be made."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,36 @@ def change_channel(who: Identity, name: str, given: Given) -> None:
     _change(Kind.NOTIFICATION, name, given)
 
 
+@action(Permission.PROVIDERS_READ)
+def provider_forms(who: Identity) -> tuple[Form, ...]:
+    """An empty form for each kind of identity provider."""
+    return _forms(PROVIDERS)
+
+
+@action(Permission.PROVIDERS_WRITE)
+def provider_form(who: Identity, name: str) -> Form:
+    """What is said of a saved identity provider. Raises ConfigurationError when there is none of this name."""
+    from blocks.saved import Kind
+
+    return _filled(_loaded(Kind.PROVIDER, name))
+
+
+@action(Permission.PROVIDERS_WRITE)
+def add_provider(who: Identity, name: str, kind: str, given: Given) -> None:
+    """Save a new identity provider. Raises as :func:`add_source`, and PermissionError unless an administrator asks."""
+    from blocks.saved import Kind
+
+    _add(Kind.PROVIDER, name, kind, given, partial(vouching.require_possible, who))
+
+
+@action(Permission.PROVIDERS_WRITE)
+def change_provider(who: Identity, name: str, given: Given) -> None:
+    """Make a saved identity provider what is given. Raises as :func:`add_provider`."""
+    from blocks.saved import Kind
+
+    _change(Kind.PROVIDER, name, given, partial(vouching.require_possible, who))
+
+
 def _forms(adapters: Mapping[str, type[Any]]) -> tuple[Form, ...]:
     return tuple(Form(adapter.label, adapter.config_type) for adapter in adapters.values())
 
@@ -144,17 +179,18 @@ def _filled(block: AdapterBlock) -> Form:
     return Form(adapter.label, adapter.config_type, shown, frozenset(secrets & said.keys()))
 
 
-def _add(kind: Kind, name: str, wanted: str, given: Given) -> None:
+def _add(kind: Kind, name: str, wanted: str, given: Given, approve: Approve = lambda _: None) -> None:
     from blocks.saved import save
 
     block_type = next((one for one in _block_types(kind) if one.adapter.label == wanted), None)
     if block_type is None:
         raise ConfigurationError(f"there is no {kind} of the kind {wanted!r}", hint="choose one of the list")
     block = _made(block_type, {field: value for field, value in given.items() if value is not None})
+    approve(block)
     save(kind, name, block)
 
 
-def _change(kind: Kind, name: str, given: Given) -> None:
+def _change(kind: Kind, name: str, given: Given, approve: Approve = lambda _: None) -> None:
     from blocks.saved import save
 
     old = _loaded(kind, name)
@@ -164,6 +200,7 @@ def _change(kind: Kind, name: str, given: Given) -> None:
     block = _made(type(old), new)
     if repeated := sorted(field for field in kept.keys() & _secrets(config) if field not in given):
         _require_same_address(old, block, repeated)
+    approve(block)
     save(kind, name, block, replace=True)
 
 

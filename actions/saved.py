@@ -1,23 +1,28 @@
-"""Saved sources, storages and notification channels: add, list, test, remove."""
+"""Saved sources, storages, notification channels and identity providers: add, list, test, remove."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 from actions.door import Identity, action
-from blocks.addresses import channel_of, engine_of, open_channel, open_source, open_storage, storage_of
+from actions.vouching import require_possible
+from blocks.addresses import channel_of, engine_of, open_channel, open_source, open_storage, provider_of, storage_of
 from core.errors import ConfigurationError, DBackupError
 from core.jobs import Address
 from core.permissions import Permission
-from core.ports import DatabaseInfo, Markable, ServerInfo
+from core.ports import DatabaseInfo, Markable, ProviderInfo, ServerInfo
 from services import notifications
 
 if TYPE_CHECKING:
     from blocks.channels import ChannelBlock
+    from blocks.providers import ProviderBlock
     from blocks.saved import Kind
     from blocks.sources import SourceBlock
     from blocks.storages import StorageBlock
+
+    AnyAdapterBlock = SourceBlock | StorageBlock | ChannelBlock | ProviderBlock
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,14 @@ class Saved:
     kind: str
     description: str
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class NewProvider:
+    """An identity provider by its address; ``facts`` are settings that do not stand in it, by their names."""
+
+    url: str
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @action(Permission.SOURCES_WRITE)
@@ -72,16 +85,30 @@ def add_channel(who: Identity, name: str, url: str) -> Saved:
     return _described(name, block)
 
 
+@action(Permission.PROVIDERS_WRITE)
+def add_provider(who: Identity, name: str, wish: NewProvider) -> Saved:
+    """Save an identity provider under a name.
+
+    Raises ConfigurationError for a bad URL, an impossible group or a name that is taken, and PermissionError unless an
+    administrator asks.
+    """
+    from blocks.providers import PROVIDERS
+    from blocks.saved import Kind, save
+
+    adapter = provider_of(wish.url)
+    block = PROVIDERS[adapter.kind].of(adapter.config_type.from_url(wish.url, wish.facts))
+    require_possible(who, block)
+    save(Kind.PROVIDER, name, block)
+    return _described(name, block)
+
+
 def _listed(kind: Kind) -> list[Saved]:
     from blocks.saved import everything
 
-    return [
-        _described(name, cast("SourceBlock | StorageBlock | ChannelBlock", block))
-        for name, block in everything(kind).items()
-    ]
+    return [_described(name, cast("AnyAdapterBlock", block)) for name, block in everything(kind).items()]
 
 
-def _described(name: str, block: SourceBlock | StorageBlock | ChannelBlock) -> Saved:
+def _described(name: str, block: AnyAdapterBlock) -> Saved:
     adapter = block.adapter
     kind = getattr(adapter, "label", "")
     try:
@@ -114,6 +141,14 @@ def channels(who: Identity) -> list[Saved]:
     return _listed(Kind.NOTIFICATION)
 
 
+@action(Permission.PROVIDERS_READ)
+def providers(who: Identity) -> list[Saved]:
+    """Every saved identity provider."""
+    from blocks.saved import Kind
+
+    return _listed(Kind.PROVIDER)
+
+
 @action(Permission.SOURCES_READ)
 def test_source(who: Identity, source: Address) -> tuple[ServerInfo, list[DatabaseInfo]]:
     """Connect to a source; gives what answered and its databases."""
@@ -136,6 +171,14 @@ def test_channel(who: Identity, channel: Address) -> str:
     adapter = open_channel(channel)
     notifications.deliver(adapter, notifications.trial(), pauses=())
     return adapter.describe()
+
+
+@action(Permission.PROVIDERS_READ)
+def test_provider(who: Identity, name: str) -> ProviderInfo:
+    """Ask an identity provider what it announces, and whether it knows us. Raises why it cannot be used."""
+    from blocks.saved import load_provider
+
+    return load_provider(name).open().check()
 
 
 @action(Permission.SOURCES_WRITE)
@@ -174,3 +217,11 @@ def remove_channel(who: Identity, name: str) -> None:
     from blocks.saved import Kind
 
     _remove(Kind.NOTIFICATION, name)
+
+
+@action(Permission.PROVIDERS_WRITE)
+def remove_provider(who: Identity, name: str) -> None:
+    """Forget an identity provider. Whose account its people are stays known; sessions that live go on."""
+    from blocks.saved import Kind, remove
+
+    remove(Kind.PROVIDER, name)

@@ -5,20 +5,31 @@ They write into the audit themselves, and give identities, which every other act
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
 from actions.door import Identity
+from actions.vouching import policy_of
 from blocks.encryption_key import encryption_keys
-from core.errors import AuthenticationError
+from core.errors import AuthenticationError, DBackupError
+from core.log import logger
 from db.audit import Entry
-from services.accounts import invitation, lockout, sessions, tokens
+from services.accounts import invitation, journeys, lockout, sessions, single_sign_on, tokens
+from services.accounts.journeys import Journey
 from services.accounts.login import Credentials, Entrance
 from services.accounts.sessions import Client, Opened, Visitor
 from services.accounts.users import User
 from services.records import audit, database
+
+if TYPE_CHECKING:
+    from blocks.providers import ProviderBlock
+
+log = logger(service="login")
 
 
 def log_in(name: str, password: SecretStr, client: Client, code: SecretStr | None = None) -> Opened:
@@ -59,9 +70,85 @@ def identify_token(secret: str, address: str) -> Identity:
         raise
 
 
-def log_out(token: str) -> None:
-    """End a session. One that has ended already is no error."""
-    sessions.end(database(), token)
+def log_out(token: str) -> str | None:
+    """End a session; gives the name of the identity provider that it began by, if any.
+
+    One that has ended already is no error.
+    """
+    method = sessions.end(database(), token) or ""
+    return method.removeprefix(single_sign_on.METHOD) if method.startswith(single_sign_on.METHOD) else None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An identity provider that the login page offers."""
+
+    name: str
+    label: str
+
+
+def offers() -> list[Offer]:
+    """The identity providers there are. Raises ConnectionError."""
+    from blocks.saved import Kind, everything
+
+    blocks = cast("dict[str, ProviderBlock]", everything(Kind.PROVIDER))
+    return [Offer(name, block.caption or name) for name, block in blocks.items()]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Where the browser goes, and the ticket that it brings back: for it alone, and for ten minutes."""
+
+    url: str
+    ticket: str = field(repr=False)
+
+
+def begin_single_sign_on(name: str, callback: str, after: str) -> Begun:
+    """Begin a login that comes back to ``callback``, and then goes to ``after``.
+
+    Raises AuthenticationError when there is no such provider, ConnectionError and AdapterError.
+    """
+    departure = _provider(name).open().begin(callback)
+    journey = Journey(name, departure, after, datetime.now(UTC) + journeys.LIFETIME)
+    return Begun(departure.url, journeys.sealed(encryption_keys(), journey))
+
+
+def finish_single_sign_on(name: str, ticket: str, answer: Mapping[str, str], client: Client) -> tuple[Opened, str]:
+    """Begin a session for whoever came back with this answer; gives also where they wanted to go.
+
+    Raises AuthenticationError for whatever is not proven and for somebody who may not log in here, ConnectionError and
+    AdapterError.
+    """
+    now = datetime.now(UTC)
+    journey = journeys.opened(encryption_keys(), ticket, name, now)
+    block = _provider(name)
+    try:
+        claims = block.open().finish(journey.departure, answer)
+    except AuthenticationError as error:
+        single_sign_on.refused(database(), name, client, now, error.message)
+        raise
+    return single_sign_on.log_in(database(), claims, policy_of(name, block), client, now), journey.after
+
+
+def provider_logout(name: str, after: str) -> str | None:
+    """Where somebody logs out at a provider, too, to come back to ``after``; None where it has no such place.
+
+    Raises AuthenticationError when there is no such provider any longer, ConnectionError and AdapterError.
+    """
+    return _provider(name).open().logout_url(after)
+
+
+def _provider(name: str) -> ProviderBlock:
+    """A saved provider. Who is not known yet is not told why there is none."""
+    from blocks.saved import load_provider
+
+    try:
+        return load_provider(name)
+    except DBackupError as error:
+        log.warning("an identity provider could not be loaded", provider=name, reason=error.message)
+        raise AuthenticationError(
+            "this way to log in is not there", hint="choose another one at the login page, or try again later"
+        ) from None
 
 
 def needs_administrator() -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from adapters.database import ENGINES
 from adapters.notification import CHANNELS
+from adapters.oidc import PROVIDERS
 from adapters.storage import STORAGES
 from blocks.encryption_key import encryption_keys
 from blocks.opening import opened_adapter
@@ -81,6 +82,11 @@ def channel_of(url: str) -> type[Any]:
     """
     scheme, colon, rest = url.partition(":")
     return _by_scheme(f"{scheme.partition('+')[0]}{colon}{rest}", CHANNELS, "notification channel")
+
+
+def provider_of(url: str) -> type[Any]:
+    """The kind of identity provider whose scheme a URL has. Raises ConfigurationError that lists the schemes."""
+    return _by_scheme(url, PROVIDERS, "identity provider")
 
 
 def _by_scheme(url: str, table: Mapping[str, type[Any]], what: str) -> type[Any]:

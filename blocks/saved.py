@@ -17,6 +17,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from blocks.api import prefect_api
 from blocks.channels import CHANNELS, ChannelBlock
 from blocks.profiles import EncryptionProfile
+from blocks.providers import PROVIDERS, ProviderBlock
 from blocks.sealed import SealedBlock
 from blocks.sources import SOURCES, SourceBlock
 from blocks.storages import STORAGES, StorageBlock
@@ -34,6 +35,7 @@ class Kind(StrEnum):
     STORAGE = "storage"
     PROFILE = "profile"
     NOTIFICATION = "notification"
+    PROVIDER = "provider"
 
     @property
     def types(self) -> Sequence[type[SealedBlock]]:
@@ -47,11 +49,13 @@ class Kind(StrEnum):
                 return (EncryptionProfile,)
             case Kind.NOTIFICATION:
                 return tuple(CHANNELS.values())
+            case Kind.PROVIDER:
+                return tuple(PROVIDERS.values())
 
     @property
     def command(self) -> str:
         """The command that manages this kind."""
-        return "key" if self is Kind.PROFILE else self.value
+        return {Kind.PROFILE: "key", Kind.PROVIDER: "sso"}.get(self, self.value)
 
 
 def save(kind: Kind, name: str, block: SealedBlock, *, replace: bool = False) -> None:
@@ -101,6 +105,11 @@ def load_storage(name: str) -> StorageBlock:
 def load_channel(name: str) -> ChannelBlock:
     """The saved notification channel of this name. Raises ConfigurationError."""
     return cast(ChannelBlock, load(Kind.NOTIFICATION, name))
+
+
+def load_provider(name: str) -> ProviderBlock:
+    """The saved identity provider of this name. Raises ConfigurationError."""
+    return cast(ProviderBlock, load(Kind.PROVIDER, name))
 
 
 def load_profile(name: str) -> EncryptionProfile:

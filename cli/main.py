@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import audit, backups, doctor, groups, history, jobs, keys, metrics, runs, saved, tokens, up, users
+from cli import audit, backups, doctor, groups, history, jobs, keys, metrics, runs, saved, sso, tokens, up, users
 from cli.exits import exit_code, flushed, opened_streams
 from cli.output import Output
 
@@ -20,6 +20,7 @@ GROUPS = {
     "key": keys.keys,
     "user": users.users,
     "group": groups.groups,
+    "sso": sso.sso,
     "token": tokens.tokens,
     "catalog": backups.catalog,
 }

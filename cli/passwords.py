@@ -57,6 +57,13 @@ def new_password(*, stdin: bool) -> SecretStr:
     return SecretStr(password)
 
 
+def existing_secret(*, stdin: bool) -> SecretStr:
+    """A secret that another system gave us, from standard input or asked for. Raises WrongUsage without a terminal."""
+    from pydantic import SecretStr
+
+    return SecretStr(_first_line() if stdin else _asked("Client secret: ", "use --secret-stdin, or --no-secret"))
+
+
 def _lacks_password(address: Address) -> bool:
     """Whether a URL names a user without a password."""
     login, at, _ = _netloc(address).rpartition("@")
@@ -97,9 +104,7 @@ def _first_line() -> str:
     return password
 
 
-def _asked(prompt: str = "Password: ") -> str:
+def _asked(prompt: str = "Password: ", otherwise: str = f"use --password-stdin or the variable {VARIABLE}") -> str:
     if not sys.stdin.isatty():
-        raise WrongUsage(
-            "there is no terminal to ask for the password on", hint=f"use --password-stdin or the variable {VARIABLE}"
-        )
+        raise WrongUsage("there is no terminal to ask for the password on", hint=otherwise)
     return getpass.getpass(prompt, stream=sys.stderr)

@@ -100,7 +100,7 @@ def list_sources(out: Output) -> None:
 
     with out.waiting("looking"):
         found = saved.sources(LOCAL_ADMINISTRATOR)
-    out.answer({"sources": found}, _listed(found, "no source is saved yet; add one: dbackup source add NAME URL"))
+    out.answer({"sources": found}, listed(found, "no source is saved yet; add one: dbackup source add NAME URL"))
 
 
 @command(storages, "list")
@@ -111,7 +111,7 @@ def list_storages(out: Output) -> None:
 
     with out.waiting("looking"):
         found = saved.storages(LOCAL_ADMINISTRATOR)
-    out.answer({"storages": found}, _listed(found, "no storage is saved yet; add one: dbackup storage add NAME URL"))
+    out.answer({"storages": found}, listed(found, "no storage is saved yet; add one: dbackup storage add NAME URL"))
 
 
 @command(notifications, "list")
@@ -123,10 +123,11 @@ def list_channels(out: Output) -> None:
     with out.waiting("looking"):
         found = saved.channels(LOCAL_ADMINISTRATOR)
     nothing = "no channel is saved yet; add one: dbackup notification add NAME URL"
-    out.answer({"notifications": found}, _listed(found, nothing))
+    out.answer({"notifications": found}, listed(found, nothing))
 
 
-def _listed(found: list[Saved], nothing: str) -> RenderableType:
+def listed(found: list[Saved], nothing: str) -> RenderableType:
+    """What is saved, as a table, or what to do when nothing is."""
     from rich.text import Text
 
     from cli import render

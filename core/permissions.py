@@ -29,6 +29,8 @@ class Permission(StrEnum):
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
     GROUPS_WRITE = "groups:write"
+    PROVIDERS_READ = "providers:read"
+    PROVIDERS_WRITE = "providers:write"
     AUDIT_READ = "audit:read"
     ACCOUNT_OWN = "account:own"
     TOKENS_OWN = "tokens:own"

@@ -6,32 +6,31 @@ plant one before somebody logs in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cache
+from collections.abc import Sequence
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from actions import sessions
-from core.errors import DBackupError, SecondFactorNeeded, TooManyAttempts
+from core.errors import DBackupError, SecondFactorNeeded
+from core.log import logger
+from dashboard import plain
 from dashboard.guard import COOKIE
+from dashboard.offered import Offered
 from dashboard.pending import LIFETIME, Waiting
-from dashboard.place import TEMPLATES
-from services.accounts.sessions import Client, Opened
+from dashboard.single_sign_on import waited
 
 SECOND = "dbackup_second"  # the cookie of a first step
-LONGEST = 2048  # characters of anything that is typed here
+log = logger(service="login")
 
 
-def routes() -> Sequence[Route]:
+def routes(offered: Offered) -> Sequence[Route]:
     """The routes of the entrance."""
-    entrance = Entrance(Waiting())
+    entrance = Entrance(Waiting(), offered)
     return (
         Route("/login", entrance.form),
         Route("/login", entrance.log_in, methods=["POST"]),
@@ -45,108 +44,90 @@ def routes() -> Sequence[Route]:
 class Entrance:
     """The pages of the entrance."""
 
-    def __init__(self, waiting: Waiting) -> None:
-        self._waiting = waiting
+    def __init__(self, waiting: Waiting, offered: Offered) -> None:
+        self._waiting, self._offered = waiting, offered
 
     async def form(self, request: Request) -> Response:
-        """The form for name and password."""
-        return _page("login.html", "Log in", next=local(request.query_params.get("next", "/")))
+        """The form for name and password, and the other ways in."""
+        after = plain.local(request.query_params.get("next", "/"))
+        return plain.page("login.html", "Log in", next=after, providers=await self._offered.now())
 
     async def log_in(self, request: Request) -> Response:
         """The first step."""
         form = await request.form()
-        name, password, after = _text(form, "name"), SecretStr(_text(form, "password")), local(_text(form, "next"))
+        name, password, after = (
+            _text(form, "name"),
+            SecretStr(_text(form, "password")),
+            plain.local(_text(form, "next")),
+        )
         try:
-            opened = await run_in_threadpool(sessions.log_in, name, password, client_of(request))
+            opened = await run_in_threadpool(sessions.log_in, name, password, plain.client_of(request))
         except SecondFactorNeeded:
-            answer = _page("second.html", "One more step", next=after)
-            _set(answer, request, SECOND, self._waiting.add(name, password), LIFETIME)
+            answer = plain.page("second.html", "One more step", next=after)
+            plain.set_cookie(answer, request, SECOND, self._waiting.add(name, password), LIFETIME)
             return answer
         except DBackupError as error:
-            return _page("login.html", "Log in", error, next=after, name=name)
-        return admitted(request, opened, after)
+            offers = await self._offered.now()
+            return plain.page("login.html", "Log in", error, next=after, name=name, providers=offers)
+        return plain.admitted(request, opened, after)
 
     async def second(self, request: Request) -> Response:
         """The second step, with a code."""
         form = await request.form()
-        after, token = local(_text(form, "next")), request.cookies.get(SECOND, "")
+        after, token = plain.local(_text(form, "next")), request.cookies.get(SECOND, "")
         step = self._waiting.get(token)
         if step is None:
             return RedirectResponse("/login", 303)
         code = SecretStr(_text(form, "code").replace(" ", ""))
         try:
-            opened = await run_in_threadpool(sessions.log_in, step.name, step.password, client_of(request), code)
+            opened = await run_in_threadpool(sessions.log_in, step.name, step.password, plain.client_of(request), code)
         except DBackupError as error:
-            return _page("second.html", "One more step", error, next=after)
+            return plain.page("second.html", "One more step", error, next=after)
         self._waiting.drop(token)
-        answer = admitted(request, opened, after)
+        answer = plain.admitted(request, opened, after)
         answer.delete_cookie(SECOND)
         return answer
 
     async def log_out(self, request: Request) -> Response:
-        """End the session. A link on another site ends nothing: it leads to a button here."""
+        """End the session, here and then at the provider that it began by.
+
+        A link on another site ends nothing: it leads to a button here.
+        """
         if request.method == "GET" and request.headers.get("sec-fetch-site") not in ("same-origin", "none"):
-            return _page("logout.html", "Log out")
-        await run_in_threadpool(sessions.log_out, request.cookies.get(COOKIE, ""))
-        answer = RedirectResponse("/login", 303)
+            return plain.page("logout.html", "Log out")
+        provider = await run_in_threadpool(sessions.log_out, request.cookies.get(COOKIE, ""))
+        there = await _logout_url(provider, f"{plain.root(request)}/login") if provider else None
+        answer: Response = RedirectResponse("/login", 303)
+        if there:  # by a page: browsers do not let a form of ours be redirected to another site
+            answer = plain.page("leaving.html", "Logged out", provider=provider, there=there)
         answer.delete_cookie(COOKIE)
         return answer
 
     async def setup(self, request: Request) -> Response:
         """The form behind the first administrator's link."""
-        return _page("setup.html", "The first administrator", link=request.query_params.get("link", ""))
+        return plain.page("setup.html", "The first administrator", link=request.query_params.get("link", ""))
 
     async def first_administrator(self, request: Request) -> Response:
         """Make the first administrator, and let them in."""
         form = await request.form()
         name, password, link = _text(form, "name"), SecretStr(_text(form, "password")), _text(form, "link")
         try:
-            await run_in_threadpool(sessions.accept_invitation, link, name, password, client_of(request))
-            opened = await run_in_threadpool(sessions.log_in, name, password, client_of(request))
+            await run_in_threadpool(sessions.accept_invitation, link, name, password, plain.client_of(request))
+            opened = await run_in_threadpool(sessions.log_in, name, password, plain.client_of(request))
         except DBackupError as error:
-            return _page("setup.html", "The first administrator", error, link=link, name=name)
-        return admitted(request, opened, "/")
+            return plain.page("setup.html", "The first administrator", error, link=link, name=name)
+        return plain.admitted(request, opened, "/")
 
 
-def client_of(request: Request) -> Client:
-    """Where a request comes from."""
-    address = request.client.host if request.client else ""
-    return Client(address, request.headers.get("user-agent", ""))
-
-
-def admitted(request: Request, opened: Opened, after: str) -> Response:
-    """Let somebody in whose session has begun."""
-    answer = RedirectResponse(after, 303)
-    _set(answer, request, COOKIE, opened.token, (opened.ends_at - datetime.now(UTC)).total_seconds())
-    return answer
-
-
-def local(path: str) -> str:
-    """Where to go after the login: a page of ours, whatever a link says."""
-    harmless = path.startswith("/") and not path.startswith(("//", "/\\", "/login", "/logout"))
-    return path if harmless and path.isprintable() and "\\" not in path else "/"
-
-
-def _set(answer: Response, request: Request, name: str, value: str, seconds: float) -> None:
-    answer.set_cookie(
-        name, value, max_age=int(seconds), httponly=True, samesite="lax", secure=request.url.scheme == "https"
-    )
+async def _logout_url(provider: str, after: str) -> str | None:
+    """Where somebody logs out at a provider; None also where that is not known now: here they are logged out."""
+    try:
+        return await waited(sessions.provider_logout, provider, after)
+    except DBackupError as error:
+        log.warning("nobody was logged out at the provider", provider=provider, reason=error.message)
+        return None
 
 
 def _text(form: FormData, field: str) -> str:
     value = form.get(field)
-    return value[:LONGEST] if isinstance(value, str) else ""
-
-
-def _page(template: str, title: str, error: DBackupError | None = None, **values: str) -> Response:
-    facts: Mapping[str, object] = {"name": "", "providers": (), **values}
-    problem, hint = (error.message, error.hint) if error else ("", "")
-    text = _templates().get_template(template).render(title=title, problem=problem, hint=hint, **facts)
-    if isinstance(error, TooManyAttempts):
-        return HTMLResponse(text, 429, {"Retry-After": f"{error.retry_after:.0f}"})
-    return HTMLResponse(text, 401 if error else 200)
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    return value[: plain.LONGEST] if isinstance(value, str) else ""

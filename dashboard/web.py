@@ -18,19 +18,22 @@ from starlette.staticfiles import StaticFiles
 
 from actions import sessions
 from core.errors import DBackupError
-from dashboard import audit_export, entrance, monitoring
+from dashboard import audit_export, entrance, monitoring, single_sign_on
 from dashboard.guard import Guard
 from dashboard.http_api.app import PATH, http_api
+from dashboard.offered import Offered
 from dashboard.place import ASSETS, SCRIPT
 
 
 def application() -> st.App:
     """The application. One for each process: Streamlit holds its settings globally."""
+    offered = Offered(sessions.offers)
+    ways_in = (*entrance.routes(offered), *single_sign_on.routes(offered))
     return st.App(
         SCRIPT,
         routes=[
             *monitoring.ROUTES,
-            *entrance.routes(),
+            *ways_in,
             *audit_export.ROUTES,
             Mount(PATH, http_api()),
             Mount("/assets", StaticFiles(directory=ASSETS)),

@@ -47,11 +47,11 @@ class RecoveryCodeRow(Table):
 
 
 class IdentityRow(Table):
-    """Somebody at an identity provider, who is this user here."""
+    """Somebody at an identity provider, who is this user here. ``provider`` is its issuer, whatever we call it."""
 
     __tablename__ = "identities"
 
-    provider: Mapped[str] = mapped_column(String(64), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(255), primary_key=True)
     subject: Mapped[str] = mapped_column(String(255), primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.user_id", ondelete="CASCADE"))
     linked_at: Mapped[datetime] = mapped_column(Moment)
@@ -109,7 +109,7 @@ class SessionRow(Table):
     session_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     token_hash: Mapped[str] = mapped_column(String(64))
     user_id: Mapped[str] = mapped_column(ForeignKey("users.user_id", ondelete="CASCADE"))
-    method: Mapped[str] = mapped_column(String(64))
+    method: Mapped[str] = mapped_column(String(80))
     created_at: Mapped[datetime] = mapped_column(Moment)
     used_at: Mapped[datetime] = mapped_column(Moment)
     ends_at: Mapped[datetime] = mapped_column(Moment)

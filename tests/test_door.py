@@ -25,8 +25,11 @@ from core.jobs import Address, JobSpec
 from core.permissions import Permission
 from db.audit import Entry
 
-UNGUARDED = {"actions.door", "actions.sessions"}  # the door itself, and the way in of whoever is not known yet
-ANONYMOUS = {"log_in", "log_out", "identify", "identify_token", "used", "needs_administrator", "accept_invitation"}
+UNGUARDED = {"actions.door", "actions.sessions", "actions.vouching"}  # the door, the way in, and a rule of others
+ANONYMOUS = {
+    *("log_in", "log_out", "identify", "identify_token", "used", "needs_administrator", "accept_invitation"),
+    *("offers", "begin_single_sign_on", "finish_single_sign_on", "provider_logout"),
+}
 
 
 def public(module: ModuleType) -> dict[str, Callable[..., Any]]:

@@ -6,15 +6,17 @@ Its issuer is the application's own address, or, when its provider is set to one
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from adapters.oidc.config import ProviderConfig, Url
 from adapters.oidc.generic import split
 from adapters.oidc.metadata import WELL_KNOWN, Metadata, announced
 from adapters.oidc.provider import OpenIDConnect
+from core.fields import RECEIVES
 
 SLUG = r"[A-Za-z0-9_-]+"
 _APPLICATION = re.compile(rf"(?P<base>.*?)(?:/application/o)?/(?P<slug>{SLUG})/?", re.ASCII)
@@ -23,20 +25,24 @@ _APPLICATION = re.compile(rf"(?P<base>.*?)(?:/application/o)?/(?P<slug>{SLUG})/?
 class AuthentikConfig(ProviderConfig):
     """One application of Authentik's: where that is, and how the application is called in addresses."""
 
-    base_url: Url
-    application: str = Field(pattern=rf"^{SLUG}$", max_length=255)
+    base_url: Url = Field(
+        title="Address of Authentik", examples=["https://auth.example.org"], json_schema_extra=RECEIVES
+    )
+    application: str = Field(
+        pattern=rf"^{SLUG}$", max_length=255, title="Slug of the application", json_schema_extra=RECEIVES
+    )
 
     @classmethod
-    def from_url(cls, url: str, client_id: str, client_secret: SecretStr | None = None) -> Self:
+    def from_url(cls, url: str, facts: Mapping[str, Any]) -> Self:
         """Read ``authentik+https://auth.example.org/SLUG``, or the application's address in Authentik.
 
-        Every other setting may be an option of it. Raises ConfigurationError.
+        Other settings are ``facts``, or options of the address. Raises ConfigurationError.
         """
         plain, options = split(url.removeprefix("authentik+"))
         found = _APPLICATION.fullmatch(plain.removesuffix(WELL_KNOWN))
         whole = found is not None and bool(urlsplit(found["base"]).netloc)
         place = {"base_url": found["base"], "application": found["slug"]} if found and whole else {"base_url": plain}
-        return cls.made({**options, **place, "client_id": client_id, "client_secret": client_secret}, "Authentik")
+        return cls.made({**options, **facts, **place}, "Authentik")
 
 
 class Authentik(OpenIDConnect):

@@ -7,6 +7,8 @@ provider announces is held to the same rule.
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -36,25 +38,50 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _pairs(mapping: str) -> Mapping[str, str]:
+    parts = [part for part in re.split(r"[,\n]", mapping) if part.strip()]
+    pairs = [(theirs.strip(), ours.strip()) for theirs, _, ours in (part.rpartition("=") for part in parts)]
+    if not all(theirs and ours for theirs, ours in pairs) or len(dict(pairs)) < len(pairs):
+        raise ValueError("it has to look like this, each group of theirs once: dba=operators, staff=readers")
+    return dict(pairs)
+
+
 Url = Annotated[str, AfterValidator(safe_url)]
 
 
 class ProviderConfig(BaseModel):
-    """What is known of us at a provider. ``timeout`` is in seconds, for each question. Without a secret, the proof key
-    alone shows that a code is ours.
-
-    ``name_claim`` and ``groups_claim`` are the claims that hold a name and the groups.
-    """
+    """What every provider is asked with, and what is made of whoever comes from there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     client_id: str = Field(min_length=1, max_length=255)
-    client_secret: SecretStr | None = None
-    scopes: str = "openid profile email"
-    name_claim: str = Field(default="preferred_username", min_length=1)
-    groups_claim: str = Field(default="groups", min_length=1)
-    ca_file: str | None = None
-    timeout: int = Field(default=10, ge=1, le=60)
+    client_secret: SecretStr | None = Field(
+        default=None, description="Without one, the proof key of each login alone shows that it is ours."
+    )
+    caption: str | None = Field(
+        default=None, max_length=60, description="What the button at the login says: Log in with …"
+    )
+    provision: bool = Field(
+        default=False,
+        title="Make users of strangers",
+        description="Otherwise only those may log in whose verified e-mail address is a user's here.",
+    )
+    default_group: str | None = Field(
+        default=None, description="The group of users who are made. Without one they may do nothing."
+    )
+    mapping: str | None = Field(
+        default=None,
+        title="Groups that follow",
+        description="Which of its groups stand for which of ours: dba=operators, staff=readers",
+        examples=["dba=operators, staff=readers"],
+    )
+    groups_claim: str = Field(default="groups", min_length=1, description="The claim that lists somebody's groups.")
+    name_claim: str = Field(
+        default="preferred_username", min_length=1, description="The claim that new users are named after."
+    )
+    scopes: str = Field(default="openid profile email", description="What is asked for; openid is always among them.")
+    ca_file: str | None = Field(default=None, description="The only authorities that are believed, as a PEM file.")
+    timeout: int = Field(default=10, ge=1, le=60, title="Timeout in seconds", description="For each question.")
 
     @field_validator("scopes")
     @classmethod
@@ -67,6 +94,18 @@ class ProviderConfig(BaseModel):
     @classmethod
     def _not_empty(cls, secret: SecretStr | None) -> SecretStr | None:
         return secret if secret and secret.get_secret_value() else None
+
+    @field_validator("mapping")
+    @classmethod
+    def _readable(cls, mapping: str | None) -> str | None:
+        if mapping:
+            _pairs(mapping)
+        return mapping or None
+
+    @property
+    def mapped_groups(self) -> Mapping[str, str]:
+        """Which of our groups a value of the claim stands for."""
+        return _pairs(self.mapping or "")
 
     @classmethod
     def made(cls, facts: dict[str, Any], label: str) -> Self:

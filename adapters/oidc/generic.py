@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import SecretStr, model_validator
+from pydantic import Field, model_validator
 
 from adapters.oidc.config import ProviderConfig, Url
 from adapters.oidc.metadata import WELL_KNOWN, Metadata, announced
 from adapters.oidc.provider import OpenIDConnect
 from core.errors import ConfigurationError
+from core.fields import RECEIVES
 
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 OPTIONAL_ENDPOINTS = ("userinfo_endpoint", "end_session_endpoint")
@@ -19,10 +21,14 @@ OPTIONAL_ENDPOINTS = ("userinfo_endpoint", "end_session_endpoint")
 class GenericConfig(ProviderConfig):
     """A provider by its issuer; with endpoints, nothing is asked for what it announces."""
 
-    issuer: Url
-    authorization_endpoint: Url | None = None
-    token_endpoint: Url | None = None
-    jwks_uri: Url | None = None
+    issuer: Url = Field(
+        description="The address that it calls itself.",
+        examples=["https://id.example.org/realms/example"],
+        json_schema_extra=RECEIVES,
+    )
+    authorization_endpoint: Url | None = Field(default=None, description="Only where nothing is announced.")
+    token_endpoint: Url | None = Field(default=None, json_schema_extra=RECEIVES)
+    jwks_uri: Url | None = Field(default=None, title="Address of the keys")
     userinfo_endpoint: Url | None = None
     end_session_endpoint: Url | None = None
 
@@ -39,14 +45,13 @@ class GenericConfig(ProviderConfig):
         return self.token_endpoint is not None
 
     @classmethod
-    def from_url(cls, url: str, client_id: str, client_secret: SecretStr | None = None) -> Self:
-        """Read the address of the issuer, or that of its metadata; every other setting may be an option of it.
+    def from_url(cls, url: str, facts: Mapping[str, Any]) -> Self:
+        """Read the address of the issuer, or that of its metadata.
 
-        Raises ConfigurationError.
+        Other settings are ``facts``, or options of the address. Raises ConfigurationError.
         """
         plain, options = split(url)
-        facts = {**options, "issuer": plain.removesuffix(WELL_KNOWN), "client_id": client_id}
-        return cls.made({**facts, "client_secret": client_secret}, "OpenID Connect")
+        return cls.made({**options, **facts, "issuer": plain.removesuffix(WELL_KNOWN)}, "OpenID Connect")
 
 
 def split(url: str) -> tuple[str, dict[str, Any]]:

@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from core.permissions import Permission as May
 from dashboard.page import Page
-from dashboard.views import account, audit, channels, groups, home, jobs, settings, sources, storages, users
+from dashboard.views import (
+    account,
+    audit,
+    channels,
+    groups,
+    home,
+    jobs,
+    settings,
+    single_sign_on,
+    sources,
+    storages,
+    users,
+)
 
 SECTIONS: Mapping[str, Sequence[Page]] = {
     "": (
@@ -26,5 +38,6 @@ SECTIONS: Mapping[str, Sequence[Page]] = {
         Page("Users", "users", "group", users.draw, frozenset({May.USERS_READ})),
         Page("Groups", "groups", "shield_person", groups.draw, frozenset({May.USERS_READ})),
         Page("My account", "account", "account_circle", account.draw, frozenset({May.ACCOUNT_OWN, May.TOKENS_OWN})),
+        Page("Single sign-on", "single-sign-on", "badge", single_sign_on.draw, frozenset({May.PROVIDERS_READ})),
     ),
 }

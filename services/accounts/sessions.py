@@ -135,10 +135,11 @@ def _is_alive(row: SessionRow, now: datetime, limits: Limits) -> bool:
     return now < row.ends_at and now - row.used_at < limits.idle
 
 
-def end(database: Database, token: str) -> None:
-    """Log out. A session that has ended already is no error."""
+def end(database: Database, token: str) -> str | None:
+    """Log out, and give how the session had begun; None when it has ended already, which is no error."""
+    ended = delete(SessionRow).where(SessionRow.token_hash == tickets.digest(token)).returning(SessionRow.method)
     with database.session() as session:
-        session.execute(delete(SessionRow).where(SessionRow.token_hash == tickets.digest(token)))
+        return session.scalars(ended).one_or_none()
 
 
 def end_all(session: Session, user_id: str, *, but: str | None = None) -> None:

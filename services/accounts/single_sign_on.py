@@ -1,6 +1,6 @@
 """Logging in through an identity provider: whose account it is, once the provider has said who somebody is.
 
-People are known by provider and subject, never by a name or an address that they could choose. The first time somebody
+People are known by issuer and subject, never by a name or an address that they could choose. The first time somebody
 comes they are linked to the user with their e-mail address, but only if the provider has verified it, and not if that
 user has a second factor here, which the link would go around. Otherwise, if it is wanted, a new user is made, who is in
 no group but the default one. The protected group is never given by a provider.
@@ -9,7 +9,7 @@ no group but the default one. The protected group is never given by a provider.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import AuthenticationError, ConfigurationError
+from core.ports import Claims
 from core.rights import EVERYTHING
 from db import audit, people
 from db.account_models import ADMINISTRATORS, GroupRow, IdentityRow, UserRow
@@ -28,26 +29,19 @@ from services.accounts.sessions import Client, Opened
 from services.accounts.users import NewUser
 
 ACTION = "single_sign_on"
+UNKNOWN = "(unknown)"
 _NO_NAME = re.compile(r"[^a-z0-9._@+-]+|^[^a-z0-9]+")
 
 
-@dataclass(frozen=True)
-class Claims:
-    """What a provider says of somebody, after its answer was verified."""
-
-    provider: str
-    subject: str
-    name: str
-    email: str | None = None
-    email_verified: bool = False
-    groups: frozenset[str] = frozenset()
+METHOD = "sso:"  # how a session of this kind began; the provider's name follows
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is made of it. ``groups`` says which of our groups a value of the claim stands for; membership in these
-    groups follows the provider, in both directions. Others are left alone."""
+    """What is made of what a provider says, and what we call it. ``groups`` says which of our groups a value of the
+    claim stands for; membership in these groups follows the provider, in both directions. Others are left alone."""
 
+    provider: str
     provision: bool = False
     default_group: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -60,16 +54,29 @@ def log_in(database: Database, claims: Claims, policy: Policy, client: Client, n
         if user is not None and user.enabled:
             _follow(session, user, claims, policy)
             user.last_login_at = now
-            audit.add(session, Entry(now, user.name, ACTION, claims.provider, client.address, "done"))
-            return sessions.open_session(session, user, client, now, method=claims.provider)
-    who = user.name if user else "(unknown)"
-    reason = f"{claims.provider} vouches for somebody who may not log in here"
-    Audit(database).record(Entry(now, who, ACTION, claims.provider, client.address, "refused", reason))
+            audit.add(session, Entry(now, user.name, ACTION, policy.provider, client.address, "done"))
+            return sessions.open_session(session, user, client, now, method=METHOD + policy.provider)
+    reason = f"{policy.provider} vouches for somebody who may not log in here"
+    refused(database, policy.provider, client, now, reason, who=user.name if user else UNKNOWN)
     raise AuthenticationError(reason, hint="ask an administrator")
 
 
+def refused(
+    database: Database, provider: str, client: Client, now: datetime, reason: str, *, who: str = UNKNOWN
+) -> None:
+    """Write down that somebody was not let in."""
+    Audit(database).record(Entry(now, who, ACTION, provider, client.address, "refused", reason))
+
+
+def require_groups(database: Database, names: Iterable[str]) -> None:
+    """Raises ConfigurationError unless there are these groups, and none makes administrators."""
+    with database.session() as session:
+        for name in sorted(set(names)):
+            _ordinary(session, name)
+
+
 def _known(session: Session, claims: Claims) -> UserRow | None:
-    identity = session.get(IdentityRow, (claims.provider, claims.subject))
+    identity = session.get(IdentityRow, (claims.issuer, claims.subject))
     return session.get(UserRow, identity.user_id) if identity else None
 
 
@@ -94,7 +101,7 @@ def _made(session: Session, claims: Claims, policy: Policy, now: datetime) -> Us
 
 
 def _link(session: Session, user: UserRow, claims: Claims, now: datetime) -> UserRow:
-    session.add(IdentityRow(provider=claims.provider, subject=claims.subject, user_id=user.user_id, linked_at=now))
+    session.add(IdentityRow(provider=claims.issuer, subject=claims.subject, user_id=user.user_id, linked_at=now))
     session.flush()
     return user
 

@@ -38,6 +38,8 @@ from tests.servers.identity import (
     lying,
 )
 
+OURS = {"client_id": CLIENT}
+
 
 def generic(issuer: str, secret: str | None = SECRET, **more: Any) -> Generic:
     given = {"issuer": issuer, "client_id": CLIENT, "client_secret": secret, **more}
@@ -46,7 +48,7 @@ def generic(issuer: str, secret: str | None = SECRET, **more: Any) -> Generic:
 
 def authentik(provider: Provider) -> Authentik:
     root = "{0.scheme}://{0.netloc}".format(urlsplit(provider.issuer))
-    return Authentik(AuthentikConfig.from_url(f"authentik+{root}/{SLUG}", CLIENT, SecretStr(SECRET)))
+    return Authentik(AuthentikConfig.from_url(f"authentik+{root}/{SLUG}", {**OURS, "client_secret": SECRET}))
 
 
 @pytest.fixture(params=["generic", "authentik"])
@@ -387,7 +389,7 @@ def test_no_error_tells_a_secret(liar: Liar) -> None:
     ],
 )
 def test_an_application_of_authentik_is_read_from_its_address(url: str, base: str, application: str) -> None:
-    config = AuthentikConfig.from_url(url, CLIENT)
+    config = AuthentikConfig.from_url(url, OURS)
     assert (config.base_url, config.application, config.client_secret) == (base, application, None)
 
 
@@ -396,7 +398,7 @@ def test_an_application_of_authentik_is_read_from_its_address(url: str, base: st
 )
 def test_an_address_without_an_application_is_none_of_authentik(url: str) -> None:
     with pytest.raises(ConfigurationError):
-        AuthentikConfig.from_url(url, CLIENT)
+        AuthentikConfig.from_url(url, OURS)
 
 
 @pytest.mark.parametrize(
@@ -417,13 +419,13 @@ def test_an_address_without_an_application_is_none_of_authentik(url: str) -> Non
 )
 def test_an_address_that_cannot_be_trusted_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        GenericConfig.from_url(url, CLIENT)
+        GenericConfig.from_url(url, OURS)
     assert "hunter2" not in str(refused.value) + refused.value.hint
 
 
 def test_every_setting_can_be_an_option_of_the_address() -> None:
     url = f"https://id.example.org/realms/x{DISCOVERY}?scopes=openid%20groups&groups_claim=roles&timeout=5"
-    config = GenericConfig.from_url(url, CLIENT, SecretStr(""))
+    config = GenericConfig.from_url(url, {**OURS, "client_secret": ""})
     assert (config.issuer, config.scopes, config.groups_claim) == (
         "https://id.example.org/realms/x", "openid groups", "roles",
     )  # fmt: skip
@@ -441,3 +443,15 @@ def test_every_kind_of_provider_has_what_the_others_have(kind: str) -> None:
 def test_a_departure_can_be_kept_as_text(provider: Provider) -> None:
     departure = generic(provider.issuer).begin(CALLBACK)
     assert Departure(**json.loads(json.dumps(dataclasses.asdict(departure)))) == departure
+
+
+@pytest.mark.parametrize("mapping", ["staff", "=readers", "staff=", "staff=readers, staff=others"])
+def test_a_mapping_that_cannot_be_read_is_refused(mapping: str) -> None:
+    with pytest.raises(ConfigurationError, match="mapping"):
+        GenericConfig.from_url("https://id.example.org", {**OURS, "mapping": mapping})
+
+
+def test_a_mapping_says_which_group_stands_for_which() -> None:
+    mapping = "dba=operators, a=b=readers\n"
+    config = GenericConfig.from_url("https://id.example.org", {**OURS, "mapping": mapping})
+    assert config.mapped_groups == {"dba": "operators", "a=b": "readers"}

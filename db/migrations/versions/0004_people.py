@@ -59,7 +59,7 @@ def _users() -> None:
     )
     op.create_table(
         "identities",
-        sa.Column("provider", sa.String(64), nullable=False),
+        sa.Column("provider", sa.String(255), nullable=False),
         sa.Column("subject", sa.String(255), nullable=False),
         sa.Column("user_id", sa.String(36), nullable=False),
         sa.Column("linked_at", MOMENT, nullable=False),
@@ -111,7 +111,7 @@ def _ways_in() -> None:
         sa.Column("session_id", sa.String(36), nullable=False),
         sa.Column("token_hash", sa.String(64), nullable=False),
         sa.Column("user_id", sa.String(36), nullable=False),
-        sa.Column("method", sa.String(64), nullable=False),
+        sa.Column("method", sa.String(80), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("used_at", MOMENT, nullable=False),
         sa.Column("ends_at", MOMENT, nullable=False),

@@ -8,15 +8,16 @@ import pytest
 
 from core.errors import AuthenticationError, ConfigurationError
 from core.permissions import Permission
+from core.ports import Claims
 from core.rights import EVERYTHING, Rights
 from services.accounts import sessions, single_sign_on, users
 from services.accounts.sessions import Visitor
-from services.accounts.single_sign_on import Claims, Policy
+from services.accounts.single_sign_on import Policy
 from services.accounts.users import NewUser
 from tests.services.accounts.conftest import HOME, House
 
-GRACE = Claims("corp", "subject-1", "grace", "grace@example.org", email_verified=True)
-OPEN = Policy(provision=True)
+GRACE = Claims("https://id.example.org", "subject-1", "grace", "grace@example.org", email_verified=True)
+OPEN = Policy("corp", provision=True)
 
 
 def enter(house: House, claims: Claims = GRACE, policy: Policy = OPEN) -> Visitor:
@@ -26,7 +27,7 @@ def enter(house: House, claims: Claims = GRACE, policy: Policy = OPEN) -> Visito
 
 def test_a_stranger_is_refused_unless_users_are_made(house: House) -> None:
     with pytest.raises(AuthenticationError):
-        enter(house, policy=Policy())
+        enter(house, policy=Policy("corp"))
     assert [one.name for one in users.page(house.database)] == ["ada"]
 
 
@@ -39,20 +40,22 @@ def test_a_user_who_is_made_may_do_nothing_and_is_the_same_next_time(house: Hous
 
 def test_a_verified_address_links_to_its_user_without_making_one(house: House) -> None:
     bob = users.create(house.database, EVERYTHING, NewUser("bob", email="Grace@Example.org"))
-    assert enter(house, policy=Policy()).user_id == bob.user_id
+    assert enter(house, policy=Policy("corp")).user_id == bob.user_id
 
 
 @pytest.mark.parametrize("verified", [False, True])
 def test_nobody_comes_into_an_account_by_an_unverified_address_or_by_a_name(house: House, verified: bool) -> None:
     users.create(house.database, EVERYTHING, NewUser("bob", email="bob@example.org"))
-    pretended = Claims("corp", "evil", "ada", None if verified else "bob@example.org", email_verified=verified)
+    pretended = Claims(
+        "https://id.example.org", "evil", "ada", None if verified else "bob@example.org", email_verified=verified
+    )
     assert enter(house, pretended).name == "ada-2"
     assert enter(house, replace(pretended, subject="evil2", name="BOB")).name == "bob-2"
     assert users.get(house.database, "bob").email == "bob@example.org"
 
 
-def test_the_subject_of_another_provider_is_somebody_else(house: House) -> None:
-    assert enter(house).user_id != enter(house, replace(GRACE, provider="other", email=None)).user_id
+def test_the_subject_of_another_issuer_is_somebody_else(house: House) -> None:
+    assert enter(house).user_id != enter(house, replace(GRACE, issuer="https://other.example", email=None)).user_id
 
 
 def test_a_link_does_not_go_around_a_second_factor(house: House) -> None:
@@ -60,7 +63,7 @@ def test_a_link_does_not_go_around_a_second_factor(house: House) -> None:
     with house.database.session() as session:
         session.connection().exec_driver_sql("UPDATE users SET totp_active = true WHERE name = 'bob'")
     with pytest.raises(AuthenticationError):
-        enter(house, policy=Policy())
+        enter(house, policy=Policy("corp"))
     made = enter(house)
     assert made.user_id != bob.user_id
     assert users.get(house.database, made.name).email is None  # it belongs to bob
@@ -76,7 +79,7 @@ def test_who_is_disabled_here_stays_outside(house: House) -> None:
 def test_membership_in_mapped_groups_follows_the_provider_and_others_are_left_alone(house: House) -> None:
     house.group("readers", Permission.BACKUPS_READ)
     house.group("runners", Permission.JOBS_EXECUTE)
-    policy = Policy(provision=True, default_group="runners", groups={"staff": "readers", "interns": "readers"})
+    policy = Policy("corp", provision=True, default_group="runners", groups={"staff": "readers", "interns": "readers"})
     assert enter(house, replace(GRACE, groups=frozenset({"staff", "x"})), policy).rights.permissions == {
         Permission.BACKUPS_READ,
         Permission.JOBS_EXECUTE,
@@ -87,7 +90,10 @@ def test_membership_in_mapped_groups_follows_the_provider_and_others_are_left_al
 
 @pytest.mark.parametrize(
     "policy",
-    [Policy(provision=True, default_group="administrators"), Policy(provision=True, groups={"x": "Administrators"})],
+    [
+        Policy("corp", provision=True, default_group="administrators"),
+        Policy("corp", provision=True, groups={"x": "Administrators"}),
+    ],
 )
 def test_a_provider_makes_no_administrators(house: House, policy: Policy) -> None:
     with pytest.raises(ConfigurationError, match="administrators"):
@@ -100,3 +106,28 @@ def test_a_provider_makes_no_administrators(house: House, policy: Policy) -> Non
 )
 def test_whatever_name_a_provider_gives_becomes_one_of_ours(house: House, name: str, made: str) -> None:
     assert enter(house, replace(GRACE, name=name)).name == made
+
+
+def test_a_provider_that_is_called_otherwise_knows_the_same_people(house: House) -> None:
+    assert enter(house).user_id == enter(house, policy=Policy("renamed")).user_id
+
+
+def test_a_long_issuer_is_kept_whole(any_house: House) -> None:
+    long = replace(GRACE, issuer="https://id.example.org/" + "x" * 200, subject="s" * 255)
+    policy = Policy("p" * 63, provision=True)
+    assert enter(any_house, long, policy).user_id == enter(any_house, replace(long), policy).user_id
+
+
+def test_a_session_ends_with_the_way_in_that_it_began_by(house: House) -> None:
+    opened = single_sign_on.log_in(house.database, GRACE, OPEN, HOME, house.now)
+    assert sessions.end(house.database, opened.token) == "sso:corp"
+    assert sessions.end(house.database, opened.token) is None
+    assert sessions.end(house.database, house.log_in("ada").token) == "password"
+
+
+@pytest.mark.parametrize("name", ["nowhere", "Administrators"])
+def test_only_groups_that_a_provider_may_give_can_be_named(house: House, name: str) -> None:
+    house.group("readers", Permission.BACKUPS_READ)
+    single_sign_on.require_groups(house.database, ["readers", "Readers"])
+    with pytest.raises(ConfigurationError):
+        single_sign_on.require_groups(house.database, ["readers", name])
