@@ -55,11 +55,8 @@ class Entrance:
     async def log_in(self, request: Request) -> Response:
         """The first step."""
         form = await request.form()
-        name, password, after = (
-            _text(form, "name"),
-            SecretStr(_text(form, "password")),
-            plain.local(_text(form, "next")),
-        )
+        name, password = _text(form, "name"), SecretStr(_text(form, "password"))
+        after = plain.local(_text(form, "next"))
         try:
             opened = await run_in_threadpool(sessions.log_in, name, password, plain.client_of(request))
         except SecondFactorNeeded:

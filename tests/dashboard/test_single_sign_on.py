@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,13 @@ class Corp:
 
 def add(name: str, url: str, **facts: Any) -> None:
     facts = {"client_id": CLIENT, "client_secret": SECRET, **facts}
-    saved.add_provider(LOCAL_ADMINISTRATOR, name, NewProvider(url, facts))
+    aside(saved.add_provider, LOCAL_ADMINISTRATOR, name, NewProvider(url, facts))
+
+
+def aside(function: Callable[..., object], *arguments: object) -> None:
+    """Call in another thread: Prefect takes the event loop of an open browser for one of its own callers."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(function, *arguments).result()
 
 
 @contextmanager
@@ -55,7 +62,7 @@ def known(name: str, url: str, **facts: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        saved.remove_provider(LOCAL_ADMINISTRATOR, name)
+        aside(saved.remove_provider, LOCAL_ADMINISTRATOR, name)
 
 
 @pytest.fixture(scope="module")
@@ -202,13 +209,12 @@ def test_nobody_is_sent_to_another_site_afterwards(corp: Corp, browser_like: htt
     assert back.headers["location"] == "/"
 
 
-@pytest.mark.parametrize("path", ["/sso/nobody", "/sso/nobody/callback", "/sso/corp/callback", "/sso/..%2f"])
+@pytest.mark.parametrize("path", ["/sso/nobody", "/sso/nobody/callback", "/sso/corp/callback"])
 def test_a_provider_that_is_not_there_is_a_sentence_that_names_no_other(browser_like: httpx.Client, path: str) -> None:
     page = browser_like.get(path)
-    assert page.status_code in (401, 404)
-    if page.status_code == 401:
-        assert "dbackup sso" not in page.text
-        assert problem(page)
+    assert page.status_code == 401
+    assert "dbackup sso" not in page.text
+    assert problem(page)
 
 
 def test_a_provider_that_hangs_or_lies_is_a_sentence_with_a_number(browser_like: httpx.Client, liar: Liar) -> None:
@@ -317,7 +323,6 @@ def test_a_person_logs_in_through_the_provider_and_out_again(corp: Corp, browser
         page.wait_for_url(f"{corp.root}/jobs")
         expect(page.get_by_text("grace").first).to_be_visible()
         page.goto("/logout")
-        page.get_by_role("button", name="Log out").click()
         page.wait_for_url(f"{corp.provider.issuer}end-session/**")
         page.get_by_role("button", name="Yes, sign me out").click()
         page.wait_for_url(f"{corp.root}/login**")
