@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from actions.door import Identity, action
 from blocks.encryption_key import encryption_keys
 from blocks.private_files import held_alone
 from core import words
 from core.container import ProfileKey
+from core.errors import PermissionError
 from core.permissions import Permission
 from core.settings import settings
 from services import recovery
-from services.accounts import second_factor
+from services.accounts import login, second_factor
+from services.accounts.sessions import Client
 from services.records import database
 
 
@@ -52,22 +58,49 @@ def rotate(who: Identity, name: str) -> Profile:
 @action(Permission.VAULT_REVEAL)
 def recovery_kit(who: Identity, names: tuple[str, ...], path: Path) -> list[Profile]:
     """Write a kit with the keys of these profiles (none named: of all). Raises ConfigurationError, never overwrites."""
+    keys = _keys_of(names)
+    recovery.write_kit(path, [key for one in keys.values() for key in one])
+    return [_described(name, one) for name, one in keys.items()]
+
+
+@action(Permission.VAULT_REVEAL, target=lambda names, _: ", ".join(names) or "every profile")
+def revealed_kit(who: Identity, names: tuple[str, ...], password: SecretStr) -> bytes:
+    """A kit with the keys of these profiles (none named: of all), for who proves once more to know their password.
+
+    Raises AuthenticationError or TooManyAttempts for a wrong one, and PermissionError for a token.
+    """
+    if who.session_id is None:
+        raise PermissionError("a recovery kit is for people who are logged in", hint="log in to the dashboard")
+    login.require_password(database(), who.name, password, Client(who.origin), datetime.now(UTC))
+    return recovery.kit([key for one in _keys_of(names).values() for key in one])
+
+
+def _keys_of(names: tuple[str, ...]) -> dict[str, tuple[ProfileKey, ...]]:
+    """Every key of these profiles, or of all."""
     from blocks.saved import load_profile
     from blocks.saved import profiles as saved
 
     chosen = {name: load_profile(name) for name in names} or saved()
-    keys = {name: profile.open(name) for name, profile in chosen.items()}
-    recovery.write_kit(path, [key for one in keys.values() for key in one])
-    return [_described(name, one) for name, one in keys.items()]
+    return {name: profile.open(name) for name, profile in chosen.items()}
 
 
 @action(Permission.VAULT_WRITE)
 def import_keys(who: Identity, path: Path) -> list[Profile]:
     """Bring back the keys of a recovery kit or its keys.json; keys that are here already stay as they are."""
+    return _import(recovery.read_keys(path))
+
+
+@action(Permission.VAULT_WRITE, target=lambda name, _: name)
+def import_uploaded(who: Identity, name: str, written: bytes) -> list[Profile]:
+    """Bring back the keys in the bytes of such a file, which is called ``name``."""
+    return _import(recovery.keys_in(written, name))
+
+
+def _import(keys: Iterable[ProfileKey]) -> list[Profile]:
     from blocks.saved import profiles as saved
 
     brought: dict[str, list[ProfileKey]] = {}
-    for key in recovery.read_keys(path):
+    for key in keys:
         brought.setdefault(key.profile, []).append(key)
     with _alone():
         here = {name: profile.open(name) for name, profile in saved().items()}

@@ -22,6 +22,17 @@ def prune(who: Identity, job: JobSpec, *, dry_run: bool) -> tuple[Retained, ...]
     ConfigurationError when the source is not known.
     """
     who.require(Permission.BACKUPS_WRITE, job.source)
+    return _decided(job, dry_run=dry_run)
+
+
+@action(Permission.BACKUPS_READ, target=lambda job: job.name or job.source.shown)
+def preview(who: Identity, job: JobSpec) -> tuple[Retained, ...]:
+    """What :func:`prune` would decide now. Nothing is deleted."""
+    who.require(Permission.BACKUPS_READ, job.source)
+    return _decided(job, dry_run=True)
+
+
+def _decided(job: JobSpec, *, dry_run: bool) -> tuple[Retained, ...]:
     source = open_source(job.source)
     series = Series(job_reference(job, source), source.engine, source_name(job, source))
     return tuple(_pruned(job, address, series, dry_run=dry_run) for address in job.destinations)

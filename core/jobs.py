@@ -196,7 +196,8 @@ class JobSpec(BaseModel):
 class RestoreSpec(BaseModel):
     """One restore: which backup (an id, ``latest`` or ``<job>/latest``), from where, into what.
 
-    ``database`` chooses one of several; ``rename`` gives it another name. An existing target is refused unless
+    ``database`` chooses one of several; ``rename`` gives it another name. ``names`` chooses several, each with its new
+    name, or with an empty one to keep what it would be called without. An existing target is refused unless
     ``overwrite``, which swaps it only after the new one is complete and compared. Without ``owner``, objects
     belong to whoever restores and grants are left out. ``accept_tampered`` restores although the manifest's
     authentication fails; it is never the default.
@@ -209,10 +210,18 @@ class RestoreSpec(BaseModel):
     target: Address
     database: str | None = None
     rename: str | None = None
+    names: dict[str, str] = Field(default_factory=dict)
     overwrite: bool = False
     owner: bool = True
     accept_tampered: bool = False
     notify: NotifyRules = ()
+
+    @field_validator("names")
+    @classmethod
+    def _chosen_once(cls, names: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if names and (info.data.get("database") or info.data.get("rename")):
+            raise ValueError("databases are chosen twice: name one, or give several with their new names")
+        return names
 
     def sealed(self, seal: Callable[[str], str]) -> RestoreSpec:
         """The same restore with every URL sealed, fit to be stored."""

@@ -19,6 +19,7 @@ class Permission(StrEnum):
     JOBS_EXECUTE = "jobs:execute"
     BACKUPS_READ = "backups:read"
     BACKUPS_VERIFY = "backups:verify"
+    BACKUPS_DOWNLOAD = "backups:download"
     BACKUPS_RESTORE = "backups:restore"
     BACKUPS_WRITE = "backups:write"
     VAULT_READ = "vault:read"

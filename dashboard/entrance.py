@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -55,8 +54,8 @@ class Entrance:
     async def log_in(self, request: Request) -> Response:
         """The first step."""
         form = await request.form()
-        name, password = _text(form, "name"), SecretStr(_text(form, "password"))
-        after = plain.local(_text(form, "next"))
+        name, password = plain.typed(form, "name"), SecretStr(plain.typed(form, "password"))
+        after = plain.local(plain.typed(form, "next"))
         try:
             opened = await run_in_threadpool(sessions.log_in, name, password, plain.client_of(request))
         except SecondFactorNeeded:
@@ -71,11 +70,11 @@ class Entrance:
     async def second(self, request: Request) -> Response:
         """The second step, with a code."""
         form = await request.form()
-        after, token = plain.local(_text(form, "next")), request.cookies.get(SECOND, "")
+        after, token = plain.local(plain.typed(form, "next")), request.cookies.get(SECOND, "")
         step = self._waiting.get(token)
         if step is None:
             return RedirectResponse("/login", 303)
-        code = SecretStr(_text(form, "code").replace(" ", ""))
+        code = SecretStr(plain.typed(form, "code").replace(" ", ""))
         try:
             opened = await run_in_threadpool(sessions.log_in, step.name, step.password, plain.client_of(request), code)
         except DBackupError as error:
@@ -107,7 +106,11 @@ class Entrance:
     async def first_administrator(self, request: Request) -> Response:
         """Make the first administrator, and let them in."""
         form = await request.form()
-        name, password, link = _text(form, "name"), SecretStr(_text(form, "password")), _text(form, "link")
+        name, password, link = (
+            plain.typed(form, "name"),
+            SecretStr(plain.typed(form, "password")),
+            plain.typed(form, "link"),
+        )
         try:
             await run_in_threadpool(sessions.accept_invitation, link, name, password, plain.client_of(request))
             opened = await run_in_threadpool(sessions.log_in, name, password, plain.client_of(request))
@@ -123,8 +126,3 @@ async def _logout_url(provider: str, after: str) -> str | None:
     except DBackupError as error:
         log.warning("nobody was logged out at the provider", provider=provider, reason=error.message)
         return None
-
-
-def _text(form: FormData, field: str) -> str:
-    value = form.get(field)
-    return value[: plain.LONGEST] if isinstance(value, str) else ""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -16,6 +17,12 @@ from dashboard.place import TEMPLATES
 from services.accounts.sessions import Client, Opened
 
 LONGEST = 2048  # characters of anything that is typed, or comes back, here
+
+
+def typed(form: FormData, field: str) -> str:
+    """What was typed into a field, or an empty text."""
+    value = form.get(field)
+    return value[:LONGEST] if isinstance(value, str) else ""
 
 
 def client_of(request: Request) -> Client:

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from actions import sessions
 from core.errors import DBackupError
-from dashboard import audit_export, entrance, monitoring, single_sign_on
+from dashboard import audit_export, downloads, entrance, kit, monitoring, single_sign_on
 from dashboard.guard import Guard
 from dashboard.http_api.app import PATH, http_api
 from dashboard.offered import Offered
@@ -35,6 +35,8 @@ def application() -> st.App:
             *monitoring.ROUTES,
             *ways_in,
             *audit_export.ROUTES,
+            *downloads.ROUTES,
+            *kit.ROUTES,
             Mount(PATH, http_api()),
             Mount("/assets", StaticFiles(directory=ASSETS)),
         ],

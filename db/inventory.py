@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import ColumnElement, Select, Subquery, and_, exists, false, func, or_, select
+from sqlalchemy.orm import Session, defer, lazyload
 
 from db.models import BackupRow, LocationRow, VerificationRow
 from db.session import Database
@@ -65,6 +65,31 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """One copy of a backup, and what its newest check found. ``passed`` is None while it was never checked again."""
+
+    backup_id: str
+    job: str
+    started_at: datetime
+    size: int
+    copy: Copy
+
+
+@dataclass(frozen=True)
+class Health:
+    """How many copies there are, and how the newest check of each ended."""
+
+    copies: int
+    passed: int
+    failed: int
+
+    @property
+    def unchecked(self) -> int:
+        """How many were never checked again since they were written."""
+        return self.copies - self.passed - self.failed
+
+
+@dataclass(frozen=True)
 class Sum:
     """How many copies or backups there are, and how many bytes they take."""
 
@@ -90,6 +115,21 @@ class Inventory:
         query = select(func.count()).select_from(BackupRow).where(*_conditions(wanted))
         with self._database.session() as session:
             return int(session.scalar(query) or 0)
+
+    def get(self, backup_id: str) -> Held | None:
+        """One backup, or None."""
+        query = select(BackupRow).options(defer(BackupRow.manifest)).where(BackupRow.backup_id == backup_id)
+        with self._database.session() as session:
+            return next(iter(_held(session, query)), None)
+
+    def storages(self, sources: frozenset[str] | None = None) -> Sequence[str]:
+        """The names of all storages that hold a copy of anything, or of backups of these sources."""
+        query = select(LocationRow.storage).distinct().order_by(LocationRow.storage)
+        if sources is not None:
+            query = query.join(BackupRow, BackupRow.backup_id == LocationRow.backup_id)
+            query = query.where(BackupRow.source.in_(sources))
+        with self._database.session() as session:
+            return session.scalars(query).all()
 
     def newest_complete(self) -> dict[str, Held]:
         """The newest backup of each job that misses nothing and has a copy, by the job's slug."""
@@ -117,6 +157,48 @@ class Inventory:
         with self._database.session() as session:
             return dict(session.execute(query).tuples().all())
 
+    def checks(self, sources: frozenset[str] | None = None, *, limit: int, offset: int = 0) -> list[Checked]:
+        """A page of copies: those whose newest check failed, those never checked, then the oldest checks first."""
+        newest = _newest_check_of_each_copy()
+        query = (
+            select(BackupRow, LocationRow, VerificationRow)
+            .options(defer(BackupRow.manifest), lazyload(BackupRow.locations))
+            .join(LocationRow, LocationRow.backup_id == BackupRow.backup_id)
+            .outerjoin(newest, _same_copy(newest.c))
+            .outerjoin(VerificationRow, VerificationRow.number == newest.c.number)
+            .order_by(
+                func.coalesce(VerificationRow.passed, false()),
+                VerificationRow.number.is_(None),
+                VerificationRow.moment,
+                BackupRow.backup_id.desc(),
+                LocationRow.storage,
+            )
+        )
+        if sources is not None:
+            query = query.where(BackupRow.source.in_(sources))
+        with self._database.session() as session:
+            return [
+                Checked(backup.backup_id, backup.job_name, backup.started_at, backup.size, _copy(place, check))
+                for backup, place, check in session.execute(query.limit(limit).offset(offset))
+            ]
+
+    def health(self, sources: frozenset[str] | None = None) -> Health:
+        """How many copies there are of everything, or of backups of these sources, and what their checks found."""
+        newest = _newest_check_of_each_copy()
+        query = (
+            select(VerificationRow.passed, func.count())
+            .select_from(LocationRow)
+            .outerjoin(newest, _same_copy(newest.c))
+            .outerjoin(VerificationRow, VerificationRow.number == newest.c.number)
+            .group_by(VerificationRow.passed)
+        )
+        if sources is not None:
+            query = query.join(BackupRow, BackupRow.backup_id == LocationRow.backup_id)
+            query = query.where(BackupRow.source.in_(sources))
+        with self._database.session() as session:
+            found: dict[bool | None, int] = dict(session.execute(query).tuples().all())
+        return Health(sum(found.values()), found.get(True, 0), found.get(False, 0))
+
     def by_storage(self) -> dict[str, Sum]:
         """What lies on each storage."""
         query = (
@@ -142,10 +224,25 @@ class Inventory:
                 for text, number, size in session.execute(query)
             }
 
-    def jobs(self) -> Sequence[str]:
-        """The names of all jobs that have backups."""
+    def jobs(self, sources: frozenset[str] | None = None) -> Sequence[str]:
+        """The names of all jobs that have backups, or backups of these sources."""
+        query = select(BackupRow.job_name).distinct().order_by(BackupRow.job_name)
+        if sources is not None:
+            query = query.where(BackupRow.source.in_(sources))
         with self._database.session() as session:
-            return session.scalars(select(BackupRow.job_name).distinct().order_by(BackupRow.job_name)).all()
+            return session.scalars(query).all()
+
+
+def _newest_check_of_each_copy() -> Subquery:
+    return (
+        select(VerificationRow.backup_id, VerificationRow.storage, func.max(VerificationRow.number).label("number"))
+        .group_by(VerificationRow.backup_id, VerificationRow.storage)
+        .subquery()
+    )
+
+
+def _same_copy(columns: Any) -> ColumnElement[bool]:
+    return and_(columns.backup_id == LocationRow.backup_id, columns.storage == LocationRow.storage)
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import Flow
@@ -19,7 +20,7 @@ from prefect.types.entrypoint import EntrypointType
 from deployments import pool
 from deployments.client import prefect_client
 from deployments.overdue import overdue
-from deployments.schedules import cron_schedule
+from deployments.schedules import Timetable, cron_schedule, timetable
 from flows.catalog_sync import catalog_sync
 from flows.integrity import integrity
 from flows.janitor import clean
@@ -66,6 +67,27 @@ def ensure() -> tuple[str, ...]:
         for one in missing:
             _deploy(one)
     return tuple(one.name for one in missing)
+
+
+def timetable_of(flow: Flow[Any, Any]) -> Timetable | None:
+    """When one of these flows runs by itself; None while it is not deployed. Raises ConnectionError."""
+    with prefect_client() as client:
+        try:
+            found = client.read_deployment_by_name(f"{flow.name}/{NAME}")
+        except ObjectNotFound:
+            return None
+    return timetable(found.schedules, paused=bool(found.paused), now=datetime.now(UTC))
+
+
+def set_active(flow: Flow[Any, Any], *, active: bool) -> None:
+    """Let one of these flows run by itself, or no longer. What somebody has made of its schedule stays."""
+    ensure()
+    with prefect_client() as client:
+        found = client.read_deployment_by_name(f"{flow.name}/{NAME}")
+        for one in found.schedules:
+            client.update_deployment_schedule(found.id, one.id, active=active)
+        if active:
+            client.resume_deployment(found.id)
 
 
 def _exists(client: SyncPrefectClient, wanted: SystemSchedule) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.compression import decompress
 from core.container import Keyring, unseal
 from core.errors import BackupNotFound, ComparisonFailed, ConfigurationError, WrongKey
+from core.jobs import RestoreSpec
 from core.log import logger
 from core.manifest import Contents, ManifestFile
 from core.ports import AdoptsFiles, DatabaseAdapter, Restoration, RestoreTarget, StorageAdapter
@@ -40,6 +41,21 @@ class Wish:
     rename: str | None = None
     overwrite: bool = False
     owner: bool = True
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: RestoreSpec) -> Wish:
+        """What a restore asks for."""
+        return cls(spec.database, spec.rename, spec.overwrite, spec.owner, spec.names)
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The databases that were chosen by name; none means all."""
+        return tuple(self.names) or ((self.database,) if self.database else ())
+
+    def new_name(self, dumped: str) -> str | None:
+        """The new name that was asked for, or None."""
+        return self.rename or self.names.get(dumped) or None
 
 
 def pieces(backup: StoredBackup, adapter: DatabaseAdapter, wish: Wish) -> list[Piece]:
@@ -51,31 +67,42 @@ def pieces(backup: StoredBackup, adapter: DatabaseAdapter, wish: Wish) -> list[P
             hint="restore it into a server of the same kind",
         )
     held = [(file, name) for file in manifest.files for name in file.holds]
-    chosen = [(file, name) for file, name in held if wish.database in (None, name)]
-    if not chosen:
+    chosen = [(file, name) for file, name in held if not wish.chosen or name in wish.chosen]
+    absent = set(wish.chosen).difference(name for _, name in chosen)
+    if absent or not chosen:
         raise BackupNotFound(
-            f"{manifest.backup_id} holds no database {wish.database!r}",
+            f"{manifest.backup_id} holds no database {min(absent, default='')!r}",
             hint=f"it holds: {', '.join(name for _, name in held)}",
         )
     if len(chosen) > 1 and wish.rename:
         raise ConfigurationError(
             f"one new name was given for {len(chosen)} databases", hint="choose one with --database NAME"
         )
-    if len(chosen) > 1 and adapter.target_name(None):
+    if len(chosen) > 1 and adapter.target_name(None) and not all(wish.new_name(name) for _, name in chosen):
         raise ConfigurationError(
             f"the target names one database, and the backup holds {len(chosen)}",
             hint="choose one with --database NAME, or leave the database out of the target",
         )
-    if wish.database or wish.rename or adapter.target_name(None):
-        return [_piece(backup, file, name, _name(name, adapter, wish), wish) for file, name in chosen]
+    if wish.chosen or wish.rename or adapter.target_name(None):
+        return _distinct([_piece(backup, file, name, _name(name, adapter, wish), wish) for file, name in chosen])
     whole = [file for file in manifest.files if file.holds]
     return [_piece(backup, file, file.database, _name(file.database, adapter, wish), wish) for file in whole]
 
 
+def _distinct(made: list[Piece]) -> list[Piece]:
+    targets = [piece.target.database for piece in made]
+    if twice := {name for name in targets if targets.count(name) > 1}:
+        raise ConfigurationError(
+            f"two databases would become one: {min(twice)}", hint="give each of them a new name of its own"
+        )
+    return made
+
+
 def _name(dumped: str, adapter: DatabaseAdapter, wish: Wish) -> str:
     """The target's name: what was asked for, else what the target's address says, else the old name."""
-    named = None if wish.rename else adapter.target_name(None)
-    return named or adapter.target_name(wish.rename or dumped) or dumped
+    wanted = wish.new_name(dumped)
+    named = None if wanted else adapter.target_name(None)
+    return named or adapter.target_name(wanted or dumped) or dumped
 
 
 def _piece(backup: StoredBackup, file: ManifestFile, dumped: str, name: str, wish: Wish) -> Piece:

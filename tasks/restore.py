@@ -42,8 +42,7 @@ def resolve(wish: RestoreSpec) -> Resolved:
     storage, target = open_storage(wish.storage), open_source(wish.target)
     backup = stored.resolve(storage, wish.backup)
     keys = keyring() if any(file.encryption for file in backup.manifest.files) else {}
-    choice = Wish(wish.database, wish.rename, wish.overwrite, wish.owner)
-    pieces = tuple(restores.pieces(backup, target, choice))
+    pieces = tuple(restores.pieces(backup, target, Wish.of(wish)))
     for piece in pieces:
         restores.require_keys(piece, keys)
     _authenticate(storage, backup, keys, accept_tampered=wish.accept_tampered)

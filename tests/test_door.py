@@ -100,8 +100,9 @@ def test_every_permission_opens_something(permission: Permission, book: Book) ->
 @pytest.mark.parametrize(
     ("permission", "opened"),
     [
-        (Permission.VAULT_REVEAL, {"keys.recovery_kit"}),
-        (Permission.BACKUPS_RESTORE, {"runs.restore"}),
+        (Permission.VAULT_REVEAL, {"keys.recovery_kit", "keys.revealed_kit"}),
+        (Permission.BACKUPS_RESTORE, {"runs.restore", "restores.plan", "restores.start"}),
+        (Permission.BACKUPS_DOWNLOAD, {"downloads.download"}),
         (Permission.AUDIT_READ, {"audit.entries", "audit.count", "audit.every"}),
         (Permission.TOKENS_OWN, {"tokens.create", "tokens.own", "tokens.own_count", "tokens.revoke"}),
         (Permission.GROUPS_WRITE, {f"groups.{one}" for one in ("create", "change", "delete", "add", "remove")}),

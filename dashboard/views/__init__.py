@@ -9,15 +9,19 @@ from dashboard.page import Page
 from dashboard.views import (
     account,
     audit,
+    backups,
     channels,
     groups,
     home,
+    integrity,
     jobs,
+    restore,
     settings,
     single_sign_on,
     sources,
     storages,
     users,
+    vault,
 )
 
 SECTIONS: Mapping[str, Sequence[Page]] = {
@@ -25,10 +29,16 @@ SECTIONS: Mapping[str, Sequence[Page]] = {
         Page("Home", "", "home", home.draw, frozenset({May.BACKUPS_READ})),
         Page("Jobs", "jobs", "event_repeat", jobs.draw, frozenset({May.JOBS_READ})),
     ),
+    "What is stored": (
+        Page("Backups", "backups", "inventory_2", backups.draw, frozenset({May.BACKUPS_READ})),
+        Page("Restore", "restore", "settings_backup_restore", restore.draw, frozenset({May.BACKUPS_RESTORE})),
+        Page("Integrity", "integrity", "verified", integrity.draw, frozenset({May.BACKUPS_READ})),
+    ),
     "Set up": (
         Page("Sources", "sources", "database", sources.draw, frozenset({May.SOURCES_READ})),
         Page("Storage", "storage", "hard_drive", storages.draw, frozenset({May.STORAGES_READ})),
         Page("Channels", "channels", "notifications", channels.draw, frozenset({May.NOTIFICATIONS_READ})),
+        Page("Vault", "vault", "key", vault.draw, frozenset({May.VAULT_READ})),
     ),
     "System": (
         Page("Settings", "settings", "tune", settings.draw, frozenset({May.SYSTEM_READ})),

@@ -1,0 +1,151 @@
+"""Runs that somebody asks for on a page: put into the queue, so that they go on when the browser is closed.
+
+Each is a run of a deployment without which Prefect could not queue it. An address is sealed before it becomes a
+parameter, which Prefect stores in clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import TaskRunSort
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.flows import Flow
+from prefect.types.entrypoint import EntrypointType
+
+from blocks.addresses import seal
+from core.errors import ConfigurationError
+from core.jobs import IntegritySpec, RestoreSpec
+from core.masking import mask
+from core.states import RunState
+from db.executions import Execution
+from deployments import pool, system_schedules
+from deployments.client import prefect_client
+from flows.integrity import integrity
+from flows.restore import restore
+from services.records import executions
+
+_STEPS = 200  # Prefect gives no more at once
+_STATES = {
+    StateType.SCHEDULED: RunState.PENDING,
+    StateType.PENDING: RunState.PENDING,
+    StateType.PAUSED: RunState.PENDING,
+    StateType.RUNNING: RunState.RUNNING,
+    StateType.CANCELLING: RunState.RUNNING,
+    StateType.COMPLETED: RunState.SUCCESS,
+    StateType.FAILED: RunState.FAILED,
+    StateType.CANCELLED: RunState.CANCELLED,
+    StateType.CRASHED: RunState.CRASHED,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run."""
+
+    name: str
+    state: RunState
+    started_at: datetime | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Requested:
+    """A run that was asked for, as it stands: by Prefect's state, its steps in order, and our own record of it.
+
+    ``parameters`` are as Prefect holds them: with sealed addresses.
+    """
+
+    state: RunState
+    message: str
+    parameters: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    record: Execution | None
+    served: bool  # whether a worker lives that takes from the queue
+
+
+def put_restore(wish: RestoreSpec) -> str:
+    """Queue a restore, and give the run's id. Raises ConnectionError."""
+    return _put(restore, wish.sealed(seal).model_dump(mode="json"))
+
+
+def put_integrity(wish: IntegritySpec) -> str:
+    """Queue a check, and give the run's id. Raises ConnectionError."""
+    return _put(integrity, wish.sealed(seal).model_dump(mode="json"))
+
+
+def look(run: str) -> Requested:
+    """A run as it stands. Raises ConfigurationError when there is none of this id."""
+    with prefect_client() as client:
+        found = _require(client, run)
+        steps = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[found.id])),
+            sort=TaskRunSort.EXPECTED_START_TIME_ASC,
+            limit=_STEPS,
+        )
+        served = pool.look().is_served
+    record = executions().of_flow_run(run)
+    # The record is written within the run; what ends a run from outside, only Prefect knows.
+    state = record.state if record and record.state.is_final else _STATES[_type(found)]
+    return Requested(
+        state,
+        mask((found.state.message if found.state else "") or ""),
+        found.parameters,
+        tuple(
+            Step(
+                mask(one.name),
+                _STATES[one.state_type or StateType.PENDING],
+                one.start_time,
+                one.total_run_time.total_seconds(),
+            )
+            for one in steps
+        ),
+        record,
+        served,
+    )
+
+
+def _type(run: FlowRun) -> StateType:
+    return run.state_type or StateType.SCHEDULED
+
+
+def _require(client: SyncPrefectClient, run: str) -> FlowRun:
+    try:
+        return client.read_flow_run(UUID(run))
+    except (ObjectNotFound, ValueError):
+        raise ConfigurationError(f"there is no run {run}", hint="it may have been deleted in Prefect") from None
+
+
+def _put(flow: Flow[Any, Any], wish: Mapping[str, Any]) -> str:
+    with prefect_client() as client:
+        deployment = _deployment(client, flow)
+        return str(client.create_flow_run_from_deployment(deployment, parameters={"wish": dict(wish)}).id)
+
+
+def _deployment(client: SyncPrefectClient, flow: Flow[Any, Any]) -> UUID:
+    """The deployment that runs of a flow are queued by; it is made where there is none."""
+    name = f"{flow.name}/{system_schedules.NAME}"
+    try:
+        return client.read_deployment_by_name(name).id
+    except ObjectNotFound:
+        pass
+    system_schedules.ensure()
+    if flow is restore:
+        pool.ensure()
+        RunnerDeployment.from_flow(
+            flow,
+            name=system_schedules.NAME,
+            description="Bring databases back, when somebody asks for it.",
+            tags=[system_schedules.TAG],
+            work_pool_name=pool.POOL,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        ).apply()
+    return client.read_deployment_by_name(name).id
