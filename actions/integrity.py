@@ -69,7 +69,7 @@ def follow(who: Identity, run: str) -> Followed:
         who.require_everywhere(Permission.BACKUPS_READ)
     else:
         who.require_of(Permission.BACKUPS_READ, lambda: catalog().find(backup).manifest.source.name)
-    return Followed(found, _report(found.record) if found.record else None)
+    return Followed(found, _report(found.report))
 
 
 @action(Permission.BACKUPS_READ)
@@ -91,7 +91,7 @@ def past(who: Identity, *, limit: int = 10, offset: int = 0) -> Sequence[Past]:
     """The last integrity runs, newest first; they are about everything, so nobody who is limited sees them."""
     who.require_everywhere(Permission.BACKUPS_READ)
     found = executions().search(WantedRuns(kind=KIND), limit=limit, offset=offset)
-    return [Past(one, _report(one)) for one in found]
+    return [Past(one, _report(one.report)) for one in found]
 
 
 @action(Permission.BACKUPS_READ)
@@ -112,5 +112,5 @@ def set_schedule(who: Identity, *, active: bool) -> None:
     system_schedules.set_active(integrity, active=active)
 
 
-def _report(run: Execution) -> IntegrityReport | None:
-    return IntegrityReport.model_validate_json(run.report) if run.report else None
+def _report(written: str | None) -> IntegrityReport | None:
+    return IntegrityReport.model_validate_json(written) if written else None

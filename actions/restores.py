@@ -54,8 +54,7 @@ def follow(who: Identity, run: str) -> Followed:
     found = requests.look(run)
     wish = RestoreSpec.model_validate(found.parameters.get("wish"))
     who.require(Permission.BACKUPS_READ, wish.target)
-    written = found.record.report if found.record else None
-    return Followed(found, wish, RestoreReport.model_validate_json(written) if written else None)
+    return Followed(found, wish, RestoreReport.model_validate_json(found.report) if found.report else None)
 
 
 @action(Permission.BACKUPS_READ)

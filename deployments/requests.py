@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
@@ -24,52 +23,34 @@ from prefect.types.entrypoint import EntrypointType
 from blocks.addresses import seal
 from core.errors import ConfigurationError
 from core.jobs import IntegritySpec, RestoreSpec
-from core.masking import mask
+from core.runs import Run, Step
 from core.states import RunState
-from db.executions import Execution
-from deployments import pool, system_schedules
+from deployments import pool, run_facts, system_schedules
 from deployments.client import prefect_client
 from flows.integrity import integrity
 from flows.restore import restore
 from services.records import executions
 
 _STEPS = 200  # Prefect gives no more at once
-_STATES = {
-    StateType.SCHEDULED: RunState.PENDING,
-    StateType.PENDING: RunState.PENDING,
-    StateType.PAUSED: RunState.PENDING,
-    StateType.RUNNING: RunState.RUNNING,
-    StateType.CANCELLING: RunState.RUNNING,
-    StateType.COMPLETED: RunState.SUCCESS,
-    StateType.FAILED: RunState.FAILED,
-    StateType.CANCELLED: RunState.CANCELLED,
-    StateType.CRASHED: RunState.CRASHED,
-}
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a run."""
-
-    name: str
-    state: RunState
-    started_at: datetime | None
-    seconds: float
 
 
 @dataclass(frozen=True)
 class Requested:
-    """A run that was asked for, as it stands: by Prefect's state, its steps in order, and our own record of it.
+    """A run that was asked for, as it stands, with its steps in order, and its report as JSON once it is over.
 
-    ``parameters`` are as Prefect holds them: with sealed addresses.
+    ``parameters`` are as Prefect holds them: with sealed addresses. ``served`` is whether anybody takes from the queue.
     """
 
-    state: RunState
-    message: str
-    parameters: Mapping[str, Any]
+    run: Run
     steps: tuple[Step, ...]
-    record: Execution | None
-    served: bool  # whether a worker lives that takes from the queue
+    parameters: Mapping[str, Any]
+    report: str | None
+    served: bool
+
+    @property
+    def state(self) -> RunState:
+        """Where it is."""
+        return self.run.state
 
 
 def put_restore(wish: RestoreSpec) -> str:
@@ -91,30 +72,16 @@ def look(run: str) -> Requested:
             sort=TaskRunSort.EXPECTED_START_TIME_ASC,
             limit=_STEPS,
         )
+        kind = client.read_flow(found.flow_id).name
         served = pool.look().is_served
-    record = executions().of_flow_run(run)
-    # The record is written within the run; what ends a run from outside, only Prefect knows.
-    state = record.state if record and record.state.is_final else _STATES[_type(found)]
+    record = executions().of_flow_run(str(found.id))
     return Requested(
-        state,
-        mask((found.state.message if found.state else "") or ""),
+        run_facts.open_run(found, kind, record),
+        tuple(map(run_facts.step, steps)),
         found.parameters,
-        tuple(
-            Step(
-                mask(one.name),
-                _STATES[one.state_type or StateType.PENDING],
-                one.start_time,
-                one.total_run_time.total_seconds(),
-            )
-            for one in steps
-        ),
-        record,
+        record.report if record else None,
         served,
     )
-
-
-def _type(run: FlowRun) -> StateType:
-    return run.state_type or StateType.SCHEDULED
 
 
 def _require(client: SyncPrefectClient, run: str) -> FlowRun:

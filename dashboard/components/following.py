@@ -14,7 +14,8 @@ from dashboard.components.live import live
 from dashboard.components.problems import escaped
 
 if TYPE_CHECKING:
-    from deployments.requests import Requested, Step
+    from core.runs import Step
+    from deployments.requests import Requested
 
 _COLORS = {
     RunState.SUCCESS: ("green", "check_circle"),
@@ -72,13 +73,11 @@ def progress(run: Requested) -> None:
         st.caption("It runs, and goes on when you close this page.")
     for step in run.steps[-LAST_STEPS:]:
         st.markdown(_step(step))
-    if run.state.is_final and not run.state.is_good:
-        reason = run.record.error if run.record and run.record.error else run.message
-        if reason:
-            st.error(escaped(reason), icon=":material/error:")
+    if run.state.is_final and not run.state.is_good and run.run.error:
+        st.error(escaped(run.run.error), icon=":material/error:")
 
 
 def _step(step: Step) -> str:
     color, icon = _COLORS.get(step.state, ("red", "error"))
-    took = f" :gray[{words.duration(step.seconds)}]" if step.state.is_final else ""
+    took = f" :gray[{words.duration(step.seconds)}]" if step.state.is_final and step.seconds is not None else ""
     return f":{color}[:material/{icon}:] {escaped(step.name)}{took}"

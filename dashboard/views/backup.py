@@ -14,7 +14,7 @@ from core import words
 from core.jobs import Address, IntegritySpec
 from core.manifest import Contents, Manifest, ManifestFile
 from core.permissions import Permission as May
-from dashboard import downloads
+from dashboard import downloads, links
 from dashboard.components import following
 from dashboard.components.dialogs import confirm
 from dashboard.components.figures import moment
@@ -88,26 +88,22 @@ def _figures(found: Detail) -> None:
 
 
 def _actions(who: Identity, found: Detail) -> None:
-    backup_id = found.held.backup_id
+    backup_id, source = found.held.backup_id, found.held.source
     places = [copy.storage for copy in found.held.copies if Address(copy.storage).is_name]
+    if not places:
+        return
     with st.container(horizontal=True):
-        if places and who.reaches(May.BACKUPS_RESTORE, found.held.source):
-            st.link_button(
-                "Restore…", f"/restore?backup={backup_id}", icon=":material/settings_backup_restore:", type="primary"
-            )
-        if (
-            places
-            and who.reaches(May.BACKUPS_VERIFY, found.held.source)
-            and st.button(
-                "Check now",
-                icon=":material/fact_check:",
-                help="Read every byte back, and compare it with the manifest.",
-            )
+        if who.reaches(May.BACKUPS_RESTORE, source) and st.button(
+            "Restore…", icon=":material/settings_backup_restore:", type="primary"
+        ):
+            links.go("restore", backup=backup_id)
+        if who.reaches(May.BACKUPS_VERIFY, source) and st.button(
+            "Check now", icon=":material/fact_check:", help="Read every byte back, and compare it with the manifest."
         ):
             wish = IntegritySpec(backup=backup_id, storages=tuple(map(Address, places)))
             st.query_params["check"] = integrity.start(who, wish)
             st.rerun()
-        if places and who.reaches(May.BACKUPS_DOWNLOAD, found.held.source):
+        if who.reaches(May.BACKUPS_DOWNLOAD, source):
             with st.popover("Download", icon=":material/download:"):
                 _downloads(found.manifest, places)
 
