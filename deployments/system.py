@@ -150,7 +150,8 @@ def _answers(url: str) -> bool:
 
 def _api() -> Mapping[str, str]:
     """Where the worker and its runs find the API: of the embedded server, if there is one."""
-    quick = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_LOGGING_LEVEL": "WARNING"}
+    # Quiet in the worker's own log only: every line of a run is recorded with the run.
+    quick = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
     if api := embedded.running(settings()):
         return {**quick, "PREFECT_API_URL": api.url, "PREFECT_API_AUTH_STRING": api.auth or ""}
     return quick

@@ -21,6 +21,6 @@ def live(draw: Callable[[Identity], None], who: Identity, *, every: float | None
     @st.fragment(run_every=every)
     def part() -> None:
         with problems.told():
-            draw(visitor.required(by_itself=True))
+            draw(visitor.required(by_itself=every is not None))
 
     part()

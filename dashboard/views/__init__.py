@@ -16,6 +16,7 @@ from dashboard.views import (
     integrity,
     jobs,
     restore,
+    runs,
     settings,
     single_sign_on,
     sources,
@@ -28,6 +29,7 @@ SECTIONS: Mapping[str, Sequence[Page]] = {
     "": (
         Page("Home", "", "home", home.draw, frozenset({May.BACKUPS_READ})),
         Page("Jobs", "jobs", "event_repeat", jobs.draw, frozenset({May.JOBS_READ})),
+        Page("Runs", "runs", "play_circle", runs.draw, frozenset({May.JOBS_READ})),
     ),
     "What is stored": (
         Page("Backups", "backups", "inventory_2", backups.draw, frozenset({May.BACKUPS_READ})),
