@@ -34,6 +34,7 @@ AUTH = "server.auth"  # user and password
 ADDRESS = "server.json"  # where the embedded server answers and what it asks for
 IN_USE = "in-use"  # locked, shared, by every process that needs the embedded server
 SERVER = "serving"  # locked by the embedded server itself: one for each home
+SYSTEM = "up.lock"  # in the home itself; locked by the one system that a home can have, which looks after the server
 LOG = "server.log"
 BLOCK_KEY = "block.key"
 DATABASE = "prefect.db"
@@ -95,10 +96,19 @@ def running(current: Settings) -> Api | None:
     return api if _is_served(current) and api.answers() else None
 
 
+def is_supervised(current: Settings) -> bool:
+    """Whether a system of this home runs."""
+    return _is_held(current.home / SYSTEM)
+
+
 def _is_served(current: Settings) -> bool:
     """Whether a server of this home lives: only then is what listens at its address ours, and not somebody else's."""
+    return _is_held(folder(current) / SERVER)
+
+
+def _is_held(path: Path) -> bool:
     try:
-        lock = os.open(folder(current) / SERVER, os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -112,7 +122,7 @@ def _is_served(current: Settings) -> bool:
 
 def embedded(current: Settings) -> Api:
     """The embedded server, started when it is not up. Raises ConnectionError."""
-    if api := running(current):
+    if api := running(current) or _looked_after(current):
         return api
     log.info("starting the embedded Prefect server, this takes about ten seconds the first time")
     process = _start(current)
@@ -127,6 +137,24 @@ def embedded(current: Settings) -> Api:
         "the embedded Prefect server did not start",
         hint=f"its log says why: {folder(current) / LOG}",
     )
+
+
+def _looked_after(current: Settings) -> Api | None:
+    """The server of a system that runs, once it answers: that one starts it, at the address that its worker knows.
+
+    None when no system runs any longer. Raises ConnectionError when its server stays away.
+    """
+    deadline = time.monotonic() + _START_SECONDS
+    while is_supervised(current):
+        if api := running(current):
+            return api
+        if time.monotonic() > deadline:
+            raise ConnectionError(
+                "the Prefect server of the system that runs here does not answer",
+                hint=f"look at what dbackup up says, and at {current.home / 'logs' / 'server.log'}",
+            )
+        time.sleep(0.1)
+    return None
 
 
 def _block_key(current: Settings) -> str:

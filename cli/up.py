@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,9 +29,13 @@ def up(out: Output) -> None:
 
     begun, ended = time.monotonic(), Event()
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def stop() -> None:
         out.note("stopping: what runs is cancelled and cleaned up")
         ended.set()
+
+    def told(number: int, frame: FrameType | None) -> None:
+        # A handler interrupts what waits for this very event, and may hold its lock, or that of standard error.
+        Thread(target=stop).start()
 
     def started() -> None:
         seconds = time.monotonic() - begun

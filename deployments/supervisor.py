@@ -1,6 +1,7 @@
 """Keeps programs running: starts them in order, starts one that dies again, and ends them in reverse order.
 
 A part that keeps dying is started after pauses that grow to a minute; one that has run well for a minute counts as new.
+It is started again only while every part before it that is needed is ready. Logs are turned over while parts run.
 Parts die with this process, whatever kills it: the kernel ends them when the thread that started them is gone.
 """
 
@@ -8,15 +9,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from threading import Event
 
 from core.errors import ConfigurationError, ConnectionError, DBackupError
+from core.masking import mask
 
 LOOK_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds before a part is started again
@@ -75,9 +79,18 @@ class _Running:
         self._since = self._pause = self.due = 0.0
 
     def start(self) -> None:
-        """Start the process, its output in its log."""
-        _rotate(self._log)
+        """Start the process, its output in its log. Raises DBackupError when that cannot be done."""
+        self._since = time.monotonic()
+        self._make_room()
         self.part.prepare()
+        try:
+            self._launch()
+        except OSError as error:  # no memory, no process left, a full disk
+            raise ConfigurationError(
+                f"the {self.part.name} cannot be started: {error.strerror}", hint="make room on this machine"
+            ) from None
+
+    def _launch(self) -> None:
         descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         setpriv = shutil.which("setpriv")
         leash = (setpriv, *_LEASH) if setpriv else ()
@@ -90,7 +103,6 @@ class _Running:
                 stderr=output,
                 start_new_session=True,
             )
-        self._since = time.monotonic()
 
     def died(self) -> int | None:
         """The exit code, once, when the process has ended; then it is due to be started again after a pause."""
@@ -114,10 +126,33 @@ class _Running:
         try:
             self.process.wait(self.part.stop_seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # its session is its own: nobody else is in that group
             self.process.wait()
             return Change.KILLED
         return Change.STOPPED
+
+    def turn_over(self) -> None:
+        """Keep the log small while the process goes on writing to it: what it has is copied, and it begins anew.
+
+        The process appends, so its next line is the first. What it writes in that very moment may be lost.
+        """
+        with suppress(OSError):
+            if self._log.stat().st_size > LARGEST_LOG:
+                shutil.copyfile(self._log, self._before)
+                os.truncate(self._log, 0)
+
+    def _make_room(self) -> None:
+        try:
+            self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write to {self._log.parent}: {error.strerror}", hint="set DBACKUP_HOME to a writable folder"
+            ) from None
+        self.turn_over()
+
+    @property
+    def _before(self) -> Path:
+        return self._log.with_suffix(".log.1")
 
     @property
     def pause(self) -> float:
@@ -162,6 +197,7 @@ class Supervisor:
         while not ended.wait(LOOK_SECONDS):
             for one in self._running:
                 self._look_after(one)
+                one.turn_over()
             look()
 
     def stop(self) -> None:
@@ -174,15 +210,21 @@ class Supervisor:
         if (code := one.died()) is not None:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             self._tell(News(one.part.name, Change.DIED, f"{how}; started again in {one.pause:.0f} s"))
-        elif one.process is None and time.monotonic() >= one.due:
+        elif one.process is None and time.monotonic() >= one.due and self._can_start(one):
             self._start_again(one)
+
+    def _can_start(self, one: _Running) -> bool:
+        """Whether the parts that it needs are ready: they die together, and it would find nobody, or start another."""
+        before = self._running[: self._running.index(one)]
+        return all(other.process is not None and other.part.ready() for other in before if other.part.needed)
 
     def _start_again(self, one: _Running) -> None:
         try:
             one.start()
-        except DBackupError as error:
+        except Exception as error:  # noqa: BLE001 - whatever keeps this part from starting, the others go on
             one.put_off()
-            self._tell(News(one.part.name, Change.DIED, f"{error.message}; tried again in {one.pause:.0f} s"))
+            reason = error.message if isinstance(error, DBackupError) else mask(f"{type(error).__name__}: {error}")
+            self._tell(News(one.part.name, Change.DIED, f"{reason}; tried again in {one.pause:.0f} s"))
         else:
             self._tell(News(one.part.name, Change.STARTED_AGAIN))
 
@@ -205,14 +247,3 @@ class Supervisor:
                     f"the {one.part.name} was not ready after {one.part.start_seconds:.0f} s",
                     hint=f"its log says why: {one._log}",
                 )
-
-
-def _rotate(log: Path) -> None:
-    try:
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if log.exists() and log.stat().st_size > LARGEST_LOG:
-            log.replace(log.with_suffix(".log.1"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write to {log.parent}: {error.strerror}", hint="set DBACKUP_HOME to a writable folder"
-        ) from None

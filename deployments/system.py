@@ -18,13 +18,12 @@ from threading import Event
 import httpx
 
 from blocks import embedded
-from core.errors import ConfigurationError, DBackupError
+from core.errors import ConfigurationError, ConnectionError, DBackupError
 from core.log import logger
 from core.settings import Settings, settings
 from deployments.supervisor import News, Part, Supervisor
 
 END_SECONDS = 25.0  # that the worker takes at most to end what runs
-LOCK = "up.lock"
 LOGS = "logs"
 RECONCILE_SECONDS = 30.0
 log = logger(service="system")
@@ -35,24 +34,29 @@ def the_only_one(home: Path) -> Iterator[None]:
     """Hold the lock of the one system that a home can have. Raises ConfigurationError when another one runs."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(home / embedded.SYSTEM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(
             f"cannot write to {home}: {error.strerror}", hint="set DBACKUP_HOME to a writable folder"
         ) from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
+        _take(lock, home)
         yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, home: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        owner = (home / LOCK).read_text().strip() or "?"
+        owner = (home / embedded.SYSTEM).read_text().strip() or "?"
         raise ConfigurationError(
             f"a system of this home runs already, as process {owner}",
             hint=f"stop that one first, or set DBACKUP_HOME to another folder than {home}",
         ) from None
-    finally:
-        os.close(lock)
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
 
 
 def run(tell: Callable[[News], None], started: Callable[[], None], ended: Event) -> None:
@@ -149,12 +153,17 @@ def _answers(url: str) -> bool:
 
 
 def _api() -> Mapping[str, str]:
-    """Where the worker and its runs find the API: of the embedded server, if there is one."""
-    # Quiet in the worker's own log only: every line of a run is recorded with the run.
-    quick = {"PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
-    if api := embedded.running(settings()):
-        return {**quick, "PREFECT_API_URL": api.url, "PREFECT_API_AUTH_STRING": api.auth or ""}
-    return quick
+    """Where the worker and its runs find the API, and how much they say. Raises ConnectionError when it is away."""
+    quick = {
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_LOGGING_LEVEL": settings().log_level.upper(),  # what is recorded of a run
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",  # what of that is written to the worker's log, too
+    }
+    if os.environ.get("PREFECT_API_URL"):
+        return quick
+    if (api := embedded.running(settings())) is None:  # without an address, Prefect would start a server of its own
+        raise ConnectionError("the Prefect server does not answer", hint="its log is in the home: logs/server.log")
+    return {**quick, "PREFECT_API_URL": api.url, "PREFECT_API_AUTH_STRING": api.auth or ""}
 
 
 def _is_served() -> bool:
