@@ -1,9 +1,11 @@
 """Prefect blocks: every adapter's configuration, typed, with its secrets sealed before Prefect sees them.
 
 Importing this package comes before importing Prefect and quiets it: no analytics, and our log lines are recorded
-with the run they belong to. A value that the environment already has is left alone.
+with the run they belong to, also where nobody has set up the logger, as in a process that a worker starts. A value that
+the environment already has is left alone.
 """
 
+import logging
 import os
 
 for _name, _value in {
@@ -15,6 +17,10 @@ for _name, _value in {
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }.items():
     os.environ.setdefault(_name, _value)
+
+if not (_logger := logging.getLogger("dbackup")).level:
+    _level = os.environ.get("DBACKUP_LOG_LEVEL", "").upper()
+    _logger.setLevel(_level if _level in logging.getLevelNamesMapping() else logging.INFO)
 
 for _name in ("NO_PROXY", "no_proxy"):  # the embedded server is asked directly, whatever proxy others take
     os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "127.0.0.1"]))

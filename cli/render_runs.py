@@ -97,4 +97,5 @@ def log_line(line: LogLine) -> RenderableType:
     """One line of a log: its local time, and its level where that is not the usual one."""
     level = "" if line.level == "INFO" else f"{line.level} "
     at = f"{line.at.astimezone():%H:%M:%S}"
-    return Text.assemble((at, "dim"), " ", (level, _LEVELS.get(line.level, "")), line.text)
+    step = f"{line.step}: " if line.step else ""
+    return Text.assemble((at, "dim"), " ", (level, _LEVELS.get(line.level, "")), (step, "cyan"), line.text)

@@ -83,9 +83,10 @@ class RunDetails:
 
 @dataclass(frozen=True)
 class LogLine:
-    """A line of a run's log. ``line_id`` tells it from others of the same moment."""
+    """A line of a run's log. ``line_id`` tells it from others of the same moment; ``step`` is whose it is, or empty."""
 
     line_id: str
     at: datetime
     level: str
     text: str
+    step: str = ""

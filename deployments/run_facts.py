@@ -125,9 +125,9 @@ def progress(found: Artifact) -> Progress:
     )
 
 
-def log_line(found: Log) -> LogLine:
+def log_line(found: Log, step: str = "") -> LogLine:
     """One of Prefect's log lines."""
-    return LogLine(str(found.id), found.timestamp, logging.getLevelName(found.level), mask(found.message))
+    return LogLine(str(found.id), found.timestamp, logging.getLevelName(found.level), mask(found.message), step)
 
 
 def _wanted(kind: str, found: FlowRun) -> Mapping[str, Any]:

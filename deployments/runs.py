@@ -27,7 +27,7 @@ from prefect.client.schemas.filters import (
     LogFilterFlowRunId,
     LogFilterTimestamp,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, Log, StateType, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort, LogSort, TaskRunSort
 from prefect.settings import PREFECT_API_URL
 
@@ -102,9 +102,8 @@ def details(run: Run) -> RunDetails:
     api = answering()
     if api is None or (recorded and recorded.flow_run_id is None):
         return RunDetails(run, report=report)
-    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run.run_id)]))
     with prefect_client() as client:
-        found = client.read_task_runs(flow_run_filter=wanted, sort=TaskRunSort.EXPECTED_START_TIME_ASC, limit=PAGE)
+        found = _task_runs(client, run)
     page = f"{api.url.removesuffix('/api')}/runs/flow-run/{run.run_id}"
     return RunDetails(run, tuple(map(run_facts.step, found)), report, page)
 
@@ -121,13 +120,19 @@ def logs(run: Run, since: datetime | None = None) -> tuple[LogLine, ...]:
         flow_run_id=LogFilterFlowRunId(any_=[UUID(run.run_id)]),
         timestamp=LogFilterTimestamp(after_=since) if since else None,  # type: ignore[arg-type]  # any datetime will do
     )
-    found: list[LogLine] = []
+    found: list[Log] = []
     with prefect_client() as client:
         while len(found) < MOST_LINES and (
             page := client.read_logs(wanted, limit=PAGE, offset=len(found), sort=LogSort.TIMESTAMP_ASC)
         ):
-            found += map(run_facts.log_line, page)
-    return tuple(found)
+            found += page
+        steps = {one.id: one.name for one in _task_runs(client, run)} if found else {}
+    return tuple(run_facts.log_line(one, steps.get(one.task_run_id, "")) for one in found)
+
+
+def _task_runs(client: SyncPrefectClient, run: Run) -> list[TaskRun]:
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run.run_id)]))
+    return client.read_task_runs(flow_run_filter=wanted, sort=TaskRunSort.EXPECTED_START_TIME_ASC, limit=PAGE)
 
 
 def _is_there() -> bool:

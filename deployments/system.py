@@ -91,6 +91,7 @@ def _server(current: Settings) -> Part:
         ready=lambda: embedded.running(current) is not None,
         address=lambda: f"http://127.0.0.1:{port}",
         environment=lambda: {**embedded.environment(current), "DBACKUP_SERVER_PORT": str(port)},
+        stop_seconds=20.0,  # it writes down what it still holds
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -26,6 +27,7 @@ READ = "mode=ro"
 READ_SETTLED = "mode=ro&immutable=1"  # nobody writes it: no lock is taken and no file made beside it
 WRITE = "mode=rw"
 PATIENCE = 30.0  # seconds to wait for a source that somebody has locked
+_LOOK_SECONDS = 0.1
 _INSTRUCTIONS = 100_000  # of SQLite's machine, between two looks whether the work is still wanted
 _PRIMARY = 0xFF  # the low byte of an extended result code
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -49,13 +51,28 @@ def connect_source(path: Path) -> sqlite3.Connection:
     """A connection that can read and change nothing. Raises ConnectionError when there is no database to read."""
     with translated(path, ConnectionError):
         _require_file(path)
-        connection = connect(path, READ_SETTLED if _is_settled(path) else READ, patience=PATIENCE)
+        connection = connect(path, READ_SETTLED if _is_settled(path) else READ)
         try:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _wait_for_lock(connection)
+            connection.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _wait_for_lock(connection: sqlite3.Connection) -> None:
+    """Read the schema as soon as nobody has locked it. SQLite itself would wait deaf to a signal to end."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
 
 
 def _require_file(path: Path) -> None:
