@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ from deployments.supervisor import Change, News, Part, Supervisor
 from tests.waiting import until
 
 SLEEPER = "import pathlib, os, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(600)"
+CHATTERER = """
+import os, pathlib, sys, time
+pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
+while True:
+    print("line", flush=True)
+    time.sleep(0.0005)
+"""
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER
 ALONE = """
 import sys
@@ -166,13 +174,60 @@ def test_a_secret_in_a_parts_environment_is_in_no_argument_list(tmp_path: Path) 
         assert b"hush-hush" not in Path(f"/proc/{process}/cmdline").read_bytes()
 
 
-def test_logs_are_turned_over_when_a_part_starts_and_one_old_one_is_kept(
+def test_logs_are_turned_over_while_a_part_runs_and_one_old_one_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "LARGEST_LOG", 100)
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    (logs / "web.log").write_text("old" * 100)
-    with looked_after([part(tmp_path, "web")], tmp_path):
-        assert (logs / "web.log.1").read_text() == "old" * 100
-        assert (logs / "web.log").stat().st_size < 100
+    monkeypatch.setattr(supervisor, "LARGEST_LOG", 1000)
+    logs, largest = tmp_path / "logs", 1000
+    with looked_after([part(tmp_path, "web", CHATTERER)], tmp_path):
+        until((logs / "web.log.1").exists, "the log to be turned over")
+        first = (logs / "web.log.1").read_text()
+        until(lambda: (logs / "web.log.1").read_text() != first, "it to be turned over again")
+        process = process_of(tmp_path, "web")
+        assert is_alive(process), "it goes on writing to the same file"
+    assert sorted(path.name for path in logs.iterdir()) == ["web.log", "web.log.1"]
+    assert set((logs / "web.log").read_text().split()) <= {"line"}
+    assert len(first) > largest
+
+
+def test_a_part_is_started_again_only_when_what_it_needs_is_ready(tmp_path: Path) -> None:
+    back = threading.Event()
+    server = part(tmp_path, "server")
+    server = replace(server, ready=lambda: is_alive(process_of(tmp_path, "server")), prepare=lambda: _wait_for(back))
+    back.set()
+    with looked_after([server, part(tmp_path, "worker")], tmp_path) as news:
+        back.clear()
+        for name in ("worker", "server"):  # the worker's pause is over first
+            os.kill(process_of(tmp_path, name), signal.SIGKILL)
+        until(lambda: len(told(news, Change.DIED)) >= 3, "the server to be put off")
+        assert told(news, Change.STARTED_AGAIN) == []
+        back.set()
+        until(lambda: len(told(news, Change.STARTED_AGAIN)) == 2, "both to be started again")
+        assert told(news, Change.STARTED_AGAIN) == ["server", "worker"]
+
+
+def _wait_for(back: threading.Event) -> None:
+    if not back.is_set():
+        raise ConfigurationError("not yet")
+
+
+def test_a_part_that_cannot_be_started_again_is_put_off_longer_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE", 0.04)
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.01)
+    failing = threading.Event()
+
+    def prepare() -> None:
+        if failing.is_set():
+            raise OSError(28, "No space left on device")  # foreign, and foreseen by nobody
+
+    with looked_after([part(tmp_path, "web", prepare=prepare), part(tmp_path, "other")], tmp_path) as news:
+        failing.set()
+        os.kill(process_of(tmp_path, "web"), signal.SIGKILL)
+        until(lambda: len(told(news, Change.DIED)) > 5, "it to be tried several times")
+        assert is_alive(process_of(tmp_path, "other"))
+        assert "No space left on device" in news[-1].detail
+        failing.clear()
+        until(lambda: told(news, Change.STARTED_AGAIN), "it to be started again")
