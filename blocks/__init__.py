@@ -1,8 +1,8 @@
 """Prefect blocks: every adapter's configuration, typed, with its secrets sealed before Prefect sees them.
 
 Importing this package comes before importing Prefect and quiets it: no analytics, and our log lines are recorded
-with the run they belong to, also where nobody has set up the logger, as in a process that a worker starts. A value that
-the environment already has is left alone.
+with the run they belong to, also in a process that a worker of Prefect's has started, where nobody has set up our
+logger. A value that the environment already has is left alone.
 """
 
 import logging
@@ -18,7 +18,7 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-if not (_logger := logging.getLogger("dbackup")).level:
+if "PREFECT__FLOW_RUN_ID" in os.environ and not (_logger := logging.getLogger("dbackup")).level:
     _level = os.environ.get("DBACKUP_LOG_LEVEL", "").upper()
     _logger.setLevel(_level if _level in logging.getLevelNamesMapping() else logging.INFO)
 

@@ -82,7 +82,7 @@ def begun_and_ended(run: str) -> tuple[datetime, datetime]:
 
 def stored(backups: Path) -> set[str]:
     """The jobs of which a whole backup lies in a folder."""
-    return {manifest.parent.parent.name for manifest in backups.glob("*/*/backup.meta.json")}
+    return {manifest.parent.parent.name.rpartition("-")[0] for manifest in backups.glob("*/*/backup.meta.json")}
 
 
 def refused(**variables: str) -> subprocess.CompletedProcess[str]:
@@ -231,7 +231,10 @@ def test_a_killed_system_and_a_stopped_one_leave_nothing_that_runs_for_ever(tmp_
             for process in [killed.process.pid, *killed.processes()]:
                 _kill(process)
             until(lambda: not killed.processes(), "every process of the system to be gone")
+    with user_of(home), prefect_client():  # a command has started a server meanwhile
+        between = embedded.running(settings())
     with system_up(home) as stopped, user_of(home):
+        assert embedded.running(settings()) == between, "the system's own has its address and its password"
         assert state_of(dead) is StateType.CRASHED
         assert _recorded(dead) is RunState.CRASHED
         assert runs.at_hand() == ()
@@ -243,7 +246,7 @@ def test_a_killed_system_and_a_stopped_one_leave_nothing_that_runs_for_ever(tmp_
         until(lambda: not stopped.processes(), "every process of the system to be gone")
         assert _recorded(cancelled) is RunState.CANCELLED
         assert state_of(cancelled) is StateType.CANCELLED
-        assert len(list(backups.glob("cut/*"))) == 1
+        assert len(list(backups.glob("cut-*/*"))) == 1
         _end_of_server(home)
 
 
