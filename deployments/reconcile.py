@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
@@ -26,6 +27,7 @@ from tasks.bookkeeping import mark_crashed
 
 _OPEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _PAGE = 200
+_YOUNG = timedelta(seconds=60)
 log = logger(service="reconcile")
 
 
@@ -35,13 +37,21 @@ def reconcile(*, whole: bool) -> list[str]:
     ``whole`` says that no other machine works for this API: then also runs of which nobody knows the machine are ours.
     """
     with prefect_client() as client:
-        living, here = _living(), socket.gethostname()
-        dead = [run for run in _open_runs(client) if _is_ours(run, here, whole=whole) and not _lives(run, living)]
+        here = socket.gethostname()
+        begun = [run for run in _open_runs(client) if not _is_young(run)]
+        living = _living()  # after the runs: what begins in between is not judged
+        dead = [run for run in begun if _is_ours(run, here, whole=whole) and not _lives(run, living)]
         for run in dead:
             client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
             log.warning("a run had died without a word", run=run.name)
     mark_crashed()
     return [run.name for run in dead]
+
+
+def _is_young(run: FlowRun) -> bool:
+    """Whether a worker may have taken it just now, so that its process is still on its way."""
+    state = run.state
+    return state is not None and state.is_pending() and datetime.now(UTC) - state.timestamp < _YOUNG
 
 
 def _is_ours(run: FlowRun, here: str, *, whole: bool) -> bool:
