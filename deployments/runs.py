@@ -127,7 +127,7 @@ def logs(run: Run, since: datetime | None = None) -> tuple[LogLine, ...]:
         ):
             found += page
         steps = {one.id: one.name for one in _task_runs(client, run)} if found else {}
-    return tuple(run_facts.log_line(one, steps.get(one.task_run_id, "")) for one in found)
+    return tuple(run_facts.log_line(one, steps.get(one.task_run_id, "") if one.task_run_id else "") for one in found)
 
 
 def _task_runs(client: SyncPrefectClient, run: Run) -> list[TaskRun]:
