@@ -214,7 +214,7 @@ def _follow(who: Identity, run: str) -> None:
 
 def _followed(found: Followed) -> None:
     st.title(f"Restore into {escaped(found.wish.target.shown)}")
-    st.markdown(f"{following.badge(found.run.state)} of the backup {escaped(found.wish.backup)}")
+    st.markdown(f"{following.badge(found.run.state)} backup {escaped(found.wish.backup)}")
     following.progress(found.run)
     if found.report:
         restored.draw(found.report)

@@ -12,7 +12,7 @@ from dashboard.components.problems import escaped
 def draw(report: RestoreReport) -> None:
     """The result of a restore that is over."""
     st.subheader("What came back")
-    st.caption(escaped(f"{report.summary}, in {duration(report.seconds)}."))
+    st.caption(escaped(f"From {report.storage}, in {duration(report.seconds)}."))
     for one in report.restored:
         _database(one)
     for failure in report.failures:

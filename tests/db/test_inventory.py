@@ -15,7 +15,7 @@ import db.migrations
 from core.manifest import FileEncryption, JobReference, Manifest, ManifestFile, SourceDescription
 from core.naming import backup_folder, job_slug
 from db.catalog import Catalog
-from db.inventory import Inventory, Sum, Wanted
+from db.inventory import Health, Inventory, Sum, Wanted
 from db.session import Database
 
 START = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
@@ -179,3 +179,38 @@ def test_a_catalog_of_an_older_version_is_searched_like_a_new_one(database: Data
     )
     assert (damaged.source, damaged.size, damaged.complete) == ("", 0, False)
     assert [copy.storage for copy in Inventory(database).search(Wanted(job="shop"), limit=1)[0].copies] == ["disk"]
+
+
+def test_copies_that_failed_their_last_check_come_first_then_those_never_checked(
+    stocked: Inventory, database: Database
+) -> None:
+    catalog = Catalog(database)
+    first, second, third = (manifest(number).backup_id for number in range(3))
+    catalog.verified(second, storage="attic", method="read back", passed=True)
+    catalog.verified(first, storage="disk", method="read back", passed=False, detail="torn")
+    catalog.verified(first, storage="disk", method="read back", passed=True)
+    catalog.verified(third, storage="disk", method="read back", passed=True)
+    catalog.verified(third, storage="disk", method="read back", passed=False, detail="torn again")
+    found = [(one.backup_id, one.copy.storage, one.copy.passed) for one in stocked.checks(limit=10)]
+    assert found[0] == (third, "disk", False)
+    assert [passed for *_, passed in found] == [False, None, None, None, True, True]
+    assert found[4:] == [(second, "attic", True), (first, "disk", True)], "the oldest check first"
+    assert stocked.checks(limit=2, offset=4)[0].backup_id == second
+    assert stocked.health() == Health(copies=6, passed=2, failed=1)
+    assert stocked.health().unchecked == 3
+
+
+def test_whoever_is_limited_sees_the_copies_jobs_and_storages_of_their_sources_only(stocked: Inventory) -> None:
+    mine = frozenset({"billing-prod"})
+    assert {one.job for one in stocked.checks(mine, limit=10)} == {"billing"}
+    assert stocked.health(mine).copies == 1
+    assert stocked.jobs(mine) == ["billing"]
+    assert stocked.storages(mine) == ["disk"]
+    assert stocked.storages() == ["attic", "disk"]
+
+
+def test_one_backup_is_found_by_its_id(stocked: Inventory) -> None:
+    found = stocked.get(manifest(0).backup_id)
+    assert found is not None
+    assert [copy.storage for copy in found.copies] == ["attic", "disk"]
+    assert stocked.get("20000101T000000Z-000000") is None
