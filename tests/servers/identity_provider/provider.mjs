@@ -23,5 +23,11 @@ const provider = new Provider(settings.issuer, {
 const answer = provider.callback();
 createServer((request, response) => {
   request.url = settings.rewrites[request.url] ?? request.url;
+  const end = response.end.bind(response);
+  response.end = (body, ...rest) => {
+    if (typeof body !== 'string' || response.headersSent) return end(body, ...rest);
+    response.removeHeader('content-length');
+    return end(body.replace(/@import url\([^)]*\);/g, ''), ...rest); // its pages want a font from outside
+  };
   answer(request, response);
 }).listen(settings.port, '127.0.0.1');
