@@ -83,7 +83,7 @@ def add(out: Output, settings: Settings, name: Name, url: Url) -> None:
         added = saved.add_provider(LOCAL_ADMINISTRATOR, name, wish)
     told = render.done(f"provider {name} is saved: {added.kind}, {added.description or added.problem}")
     register = [f"/sso/{name}/callback", "/login"]
-    advice = "  register these addresses there, below the address of the dashboard; the second is for logging out:"
+    advice = "  register there, below the address of the dashboard, for login and logout:"
     out.answer(
         {"added": name, "kind": added.kind, "address": added.description, "register": register},
         told,
