@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,7 +30,7 @@ def permissions(patterns: Iterable[str]) -> frozenset[Permission]:
 
     found: set[Permission] = set()
     for pattern in patterns:
-        matching = {one for one in Permission if fnmatchcase(one.value, pattern)}
+        matching = Permission.matching(pattern)
         if not matching:
             raise WrongUsage(f"there is no permission {pattern}", hint=f"there are: {', '.join(Permission)}")
         found |= matching

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 
 class Permission(StrEnum):
@@ -35,6 +36,11 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     ACCOUNT_OWN = "account:own"
     TOKENS_OWN = "tokens:own"
+
+    @classmethod
+    def matching(cls, pattern: str) -> frozenset[Permission]:
+        """The permission of this name, or all that match a pattern such as ``backups:*``."""
+        return frozenset(one for one in cls if fnmatchcase(one.value, pattern))
 
     @property
     def is_reading(self) -> bool:
