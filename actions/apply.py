@@ -45,7 +45,12 @@ class Step:
     perform: Callable[[Identity], object] = field(default=lambda who: None, repr=False, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name} {_PAST[self.verb]}"
+        return f"{self.shown} {_PAST[self.verb]}"
+
+    @property
+    def shown(self) -> str:
+        """What it is about, as people call it."""
+        return f"{'channel' if self.kind == 'notification' else self.kind} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def apply(who: Identity, planned: Plan, tell: Callable[[Step], object]) -> None:
         except DBackupError as error:
             told = f"done before: {', '.join(done)}" if done else "nothing was done before"
             raise Stopped(
-                f"stopped at the {step.kind} {step.name}: {error.message}; {told}",
+                f"stopped at the {step.shown}: {error.message}; {told}",
                 hint=error.hint,
                 permanent=error.permanent,
             ) from None

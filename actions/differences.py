@@ -159,7 +159,7 @@ def of_job(
         _before(old, timetable) if old else {**default, "source": "", "destinations": [], "cron": "", "paused": False}
     )
     return tuple(
-        Difference(one, _text(before[one]), _text(value))
+        Difference(one, _text(before[one]) if old else "", _text(value))
         for one, value in after.items()
         if one != "name" and before[one] != value
     )

@@ -97,7 +97,7 @@ def _shown(planned: Plan) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for step in planned.steps:
         sign, colour = _SIGNS[step.verb]
-        lines.append(Text.assemble((sign, colour), f" {step.verb} {step.kind} {step.name}"))
+        lines.append(Text.assemble((sign, colour), f" {step.verb} {step.shown}"))
         lines += [Text(f"    {one}") for one in step.differences]
     return lines
 
