@@ -223,4 +223,8 @@ def _log(who: Identity, found: RunDetails) -> None:
         return
     lines = sorted(known.values(), key=lambda line: line.at)[-LOG_LINES:]
     with st.container(height=360, autoscroll=True):
-        st.code("\n".join(f"{line.at:%H:%M:%S} {line.level:<7} {line.text}" for line in lines), language=None)
+        st.code(
+            "\n".join(f"{line.at:%H:%M:%S} {line.level:<7} {line.text}" for line in lines),
+            language=None,
+            wrap_lines=True,
+        )

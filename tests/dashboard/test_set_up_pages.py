@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from actions import jobs, saved
+from actions import jobs, runs, saved
 from actions.door import LOCAL_ADMINISTRATOR as ME
+from core.errors import DBackupError
 from core.jobs import JobSpec
 from core.permissions import Permission
+from db.executions import WantedRuns
 
 READING = [one.value for one in Permission if one.is_reading]
 EVERYTHING = [one.value for one in Permission]
@@ -126,3 +128,18 @@ def test_a_clone_does_the_same_and_starts_paused(job: str) -> None:
         assert (times.cron, times.timezone, times.paused) == ("*/7 3 * * 1-5", "Europe/Berlin", True)
     finally:
         jobs.delete(ME, "page-copy")
+
+
+def test_a_run_that_failed_is_found_by_its_link_with_its_reason(job: str) -> None:
+    wish = {"name": "page-fails", "source": "page-shop", "destinations": ["page-near"], "databases": ["nothing"]}
+    jobs.create(ME, JobSpec.model_validate(wish))
+    try:
+        with pytest.raises(DBackupError):
+            jobs.run(ME, "page-fails")
+        failed = runs.ended(ME, WantedRuns(job="page-fails")).runs[0]
+        page = opened("runs", READING, name=failed.run_id)
+    finally:
+        jobs.delete(ME, "page-fails")
+    assert page.metric[0].value == "✗ FAILED"
+    assert page.error[0].value.replace("\\", "").startswith(failed.error.partition("\n")[0])
+    assert [one.label for one in page.button] == ["All runs"]
