@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from adapters.oidc.config import ProviderConfig, Url
 from adapters.oidc.generic import split
@@ -22,8 +22,8 @@ SLUG = r"[A-Za-z0-9_-]+"
 _APPLICATION = re.compile(rf"(?P<base>.*?)(?:/application/o)?/(?P<slug>{SLUG})/?", re.ASCII)
 
 
-class AuthentikConfig(ProviderConfig):
-    """One application of Authentik's: where that is, and how the application is called in addresses."""
+class Application(BaseModel):
+    """Where it is. A class of its own, so that a form asks for it first."""
 
     base_url: Url = Field(
         title="Address of Authentik", examples=["https://auth.example.org"], json_schema_extra=RECEIVES
@@ -31,6 +31,10 @@ class AuthentikConfig(ProviderConfig):
     application: str = Field(
         pattern=rf"^{SLUG}$", max_length=255, title="Slug of the application", json_schema_extra=RECEIVES
     )
+
+
+class AuthentikConfig(ProviderConfig, Application):
+    """One application of Authentik's: where that is, and how the application is called in addresses."""
 
     @classmethod
     def from_url(cls, url: str, facts: Mapping[str, Any]) -> Self:

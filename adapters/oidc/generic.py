@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from adapters.oidc.config import ProviderConfig, Url
 from adapters.oidc.metadata import WELL_KNOWN, Metadata, announced
@@ -18,14 +18,19 @@ ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 OPTIONAL_ENDPOINTS = ("userinfo_endpoint", "end_session_endpoint")
 
 
-class GenericConfig(ProviderConfig):
-    """A provider by its issuer; with endpoints, nothing is asked for what it announces."""
+class Named(BaseModel):
+    """Who it is. A class of its own, so that a form asks for it first."""
 
     issuer: Url = Field(
         description="The address that it calls itself.",
         examples=["https://id.example.org/realms/example"],
         json_schema_extra=RECEIVES,
     )
+
+
+class GenericConfig(ProviderConfig, Named):
+    """A provider by its issuer; with endpoints, nothing is asked for what it announces."""
+
     authorization_endpoint: Url | None = Field(default=None, description="Only where nothing is announced.")
     token_endpoint: Url | None = Field(default=None, json_schema_extra=RECEIVES)
     jwks_uri: Url | None = Field(default=None, title="Address of the keys")

@@ -39,7 +39,7 @@ class Collection:
     change: Callable[[Identity, str, Given], None]
     remove: Callable[[Identity, str], None]
     test: Callable[[Identity, str], None]  # test one and draw what came of it
-    needs: Callable[[JobSpec], Iterable[str]]
+    needs: Callable[[JobSpec], Iterable[str]] | None  # which of them a job needs; None where no job ever does
 
     @property
     def _just_saved(self) -> str:
@@ -67,7 +67,7 @@ def draw(of: Collection, who: Identity) -> None:
 
 def _users(of: Collection, who: Identity) -> dict[str, list[str]]:
     """The jobs that need each, by its name."""
-    if Permission.JOBS_READ not in who.permissions:
+    if of.needs is None or Permission.JOBS_READ not in who.permissions:
         return {}
     found: dict[str, list[str]] = {}
     for spec in jobs.everything(who).readable:
@@ -83,8 +83,8 @@ def _chosen(of: Collection, saved: Sequence[Saved], users: dict[str, list[str]])
             "Name": one.name,
             "Kind": one.kind,
             "Address": one.description or f"✗ {one.problem}",
-            "Used by": ", ".join(users.get(one.name, [])),
         }
+        | ({"Used by": ", ".join(users.get(one.name, []))} if of.needs else {})
         for one in saved
     ]
     number = table.chosen(rows, [one.name for one in saved], of.noun)

@@ -6,7 +6,6 @@ import streamlit as st
 
 from actions import forms, saved
 from actions.door import Identity
-from core.jobs import JobSpec
 from core.permissions import Permission
 from dashboard.components import collection
 from dashboard.components.problems import escaped
@@ -29,10 +28,6 @@ def _test(who: Identity, name: str) -> None:
     st.caption("The first is where people come back to; the second is where they are after they logged out.")
 
 
-def _needs(spec: JobSpec) -> list[str]:
-    return []
-
-
 PROVIDERS = collection.Collection(
     noun="provider",
     title="Single sign-on",
@@ -49,5 +44,5 @@ PROVIDERS = collection.Collection(
     change=forms.change_provider,
     remove=saved.remove_provider,
     test=_test,
-    needs=_needs,
+    needs=None,
 )
