@@ -71,7 +71,8 @@ def save(kind: Kind, name: str, block: SealedBlock, *, replace: bool = False) ->
                 f"there is a {kind} named {name} already",
                 hint=f"choose another name, or {_way_out(kind, name)}",
             )
-        block.save(name, overwrite=replace)
+        # Where an event loop runs, Prefect would give a coroutine that nobody awaits, and save nothing.
+        block.save(name, overwrite=replace, _sync=True)  # type: ignore[call-arg]
 
 
 def _way_out(kind: Kind, name: str) -> str:
@@ -138,7 +139,7 @@ def remove(kind: Kind, name: str) -> None:
     """Forget a block. Raises ConfigurationError when there is none of this name."""
     block = load(kind, name)
     with _client():
-        type(block).delete(name)
+        type(block).delete(name, _sync=True)  # type: ignore[call-arg] # as in save
 
 
 @contextmanager

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from dashboard.single_sign_on import TICKET
 from services.accounts.sessions import Client
 from services.accounts.users import NewUser
 from services.records import audit
-from tests.browser import looking
+from tests.browser import PATIENCE, looking
 from tests.servers.identity import CLIENT, PEOPLE, SECRET, SLUG, Liar, Provider, certified
 from tests.servers.processes import free_port, started
 
@@ -46,13 +45,7 @@ class Corp:
 
 def add(name: str, url: str, **facts: Any) -> None:
     facts = {"client_id": CLIENT, "client_secret": SECRET, **facts}
-    aside(saved.add_provider, LOCAL_ADMINISTRATOR, name, NewProvider(url, facts))
-
-
-def aside(function: Callable[..., object], *arguments: object) -> None:
-    """Call in another thread: Prefect takes the event loop of an open browser for one of its own callers."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(function, *arguments).result()
+    saved.add_provider(LOCAL_ADMINISTRATOR, name, NewProvider(url, facts))
 
 
 @contextmanager
@@ -62,7 +55,7 @@ def known(name: str, url: str, **facts: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        aside(saved.remove_provider, LOCAL_ADMINISTRATOR, name)
+        saved.remove_provider(LOCAL_ADMINISTRATOR, name)
 
 
 @pytest.fixture(scope="module")
@@ -321,10 +314,10 @@ def test_a_person_logs_in_through_the_provider_and_out_again(corp: Corp, browser
         page.get_by_role("button", name="Sign-in").click()
         page.get_by_role("button", name="Continue").click()
         page.wait_for_url(f"{corp.root}/jobs")
-        expect(page.get_by_text("grace").first).to_be_visible()
+        expect(page.get_by_text("grace").first).to_be_visible(timeout=PATIENCE)
         page.goto("/logout")
         page.wait_for_url(f"{corp.provider.issuer}end-session/**")
         page.get_by_role("button", name="Yes, sign me out").click()
         page.wait_for_url(f"{corp.root}/login**")
         page.goto("/jobs")
-        expect(page.get_by_role("link", name="Log in with Corp")).to_be_visible()
+        expect(page.get_by_role("link", name="Log in with Corp")).to_be_visible(timeout=PATIENCE)
