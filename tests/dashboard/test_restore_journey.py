@@ -1,4 +1,4 @@
-"""A table is gone. A person who may restore just this source finds the backup, restores it beside, and sees that everything came back; then in place."""
+"""A table is gone. Whoever may restore just this source restores it beside, sees it compared, and puts it in place."""
 
 from __future__ import annotations
 
