@@ -83,6 +83,7 @@ def see_that_it_came_back(page: Page) -> None:
     expect(page.get_by_text(re.compile("SUCCESS .*backup"))).to_be_visible()
 
 
+@pytest.mark.timeout(600)  # a whole system starts for it, and seven programs besides
 def test_a_dropped_table_is_restored_beside_and_then_in_place(
     browser: Browser, system: System, shop: Server, backed_up: str
 ) -> None:
