@@ -22,8 +22,18 @@ def navigate(who: Identity, sections: Mapping[str, Sequence[Page]]) -> None:
         st.title("Nothing to see yet")
         st.info("You have no permissions. An administrator can put you into a group.", icon=":material/group_add:")
         return
-    links.remember({path: entry for pages in menu.values() for path, entry in pages.items()})
-    st.navigation({title: list(pages.values()) for title, pages in menu.items()}).run()
+    entries = {path: entry for pages in menu.values() for path, entry in pages.items()}
+    links.remember(entries)
+    shown = {title: list(pages.values()) for title, pages in menu.items()}
+    if "" not in entries:
+        first = next(iter(shown.values()))
+        first.insert(0, _way_to(first[0]))
+    st.navigation(shown).run()
+
+
+def _way_to(page: st.Page) -> st.Page:
+    """What lies at the root for whoever has no Home. Without it their first page would move there from its own path."""
+    return st.Page(lambda: st.switch_page(page), title="Start", url_path="start", default=True, visibility="hidden")
 
 
 def _entry(page: Page) -> st.Page:
