@@ -47,16 +47,26 @@ def the_only_one(home: Path) -> Iterator[None]:
 
 
 def _take(lock: int, home: Path) -> None:
+    """Take the lock, also while a command looks at it, which takes a moment."""
+    deadline = time.monotonic() + 1.0
+    while not _taken(lock):
+        if time.monotonic() > deadline:
+            owner = (home / embedded.SYSTEM).read_text().strip() or "?"
+            raise ConfigurationError(
+                f"a system of this home runs already, as process {owner}",
+                hint=f"stop that one first, or set DBACKUP_HOME to another folder than {home}",
+            )
+        time.sleep(0.05)
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+
+
+def _taken(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        owner = (home / embedded.SYSTEM).read_text().strip() or "?"
-        raise ConfigurationError(
-            f"a system of this home runs already, as process {owner}",
-            hint=f"stop that one first, or set DBACKUP_HOME to another folder than {home}",
-        ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())
+        return False
+    return True
 
 
 def run(tell: Callable[[News], None], started: Callable[[], None], ended: Event) -> None:

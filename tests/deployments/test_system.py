@@ -247,7 +247,7 @@ def test_a_killed_system_and_a_stopped_one_leave_nothing_that_runs_for_ever(tmp_
         until(lambda: not stopped.processes(), "every process of the system to be gone")
         assert _recorded(cancelled) is RunState.CANCELLED
         assert state_of(cancelled) is StateType.CANCELLED
-        assert len(list(backups.glob("*/*"))) == 1
+        assert len(list(backups.glob("cut-*/*"))) == 1
         _end_of_server(home)
 
 
