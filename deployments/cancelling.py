@@ -31,6 +31,7 @@ from tasks.late_states import told_state
 QUICK_SECONDS = 10.0  # in which a run that nobody carries out, or is only starting, comes to its end
 PATIENCE_SECONDS = 40.0  # for a worker, which gives a run 30 seconds to clean up
 RECORDED = frozenset({"backup", "restore", "integrity", "heal", "janitor"})  # kinds that the catalog has
+MOST_PROCESSES = 5
 _LOOK_SECONDS = 0.2
 log = logger(service="cancel")
 
@@ -63,9 +64,12 @@ def _end(client: SyncPrefectClient, run: Run) -> None:
     if pid is None:
         _waited(lambda: _is_final(client, run) or bool(processes.of_run(run.run_id)), QUICK_SECONDS)
         pid = processes.of_run(run.run_id)
-    if pid and processes.has_worker(pid) and _waited(lambda: not processes.is_alive(pid), PATIENCE_SECONDS):
+    if pid and processes.has_worker(pid) and _waited(lambda: processes.of_run(run.run_id) is None, PATIENCE_SECONDS):
         _waited(lambda: _is_final(client, run), QUICK_SECONDS)  # its worker tells Prefect
-    elif pid:
+        return
+    for _ in range(MOST_PROCESSES):  # beside the run itself, those that Prefect has put around it
+        if (pid := processes.of_run(run.run_id)) is None:
+            break
         processes.end(pid)
 
 
