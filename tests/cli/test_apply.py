@@ -88,7 +88,7 @@ def test_what_a_job_needs_is_not_pruned_and_the_rest_is(dbackup: Dbackup, tmp_pa
         ("sources:\n  s:\n    url: postgresql://h/d\n    pasword: hunter2x\n", "line 4, column 5"),
         ("sources:\n  s: {url: 'postgresql://h/d', password: env:NOT_SET_AT_ALL}\n", "NOT_SET_AT_ALL is not set"),
         ("jobs:\n  j:\n    source: nowhere\n    destinations: [x]\n", "line 3, column 5: jobs.j.source: there is no"),
-        ("jobs:\n  j: {source: s, destinations: [x], retries: hunter2x}\n", "line 2, column 36: jobs.j.retries"),
+        ("jobs:\n  j: {source: s, destinations: [x], retries: hunter2x}\n", "line 2, column 37: jobs.j.retries"),
         ("sources:\n  - [\n", "line 3, column 1: this is not YAML"),
         ("sources: *hunter2x\n", "line 1, column 10: this alias"),
         ("sorces: {}\n", "line 1, column 1: sorces: there is no such key"),
