@@ -25,6 +25,7 @@ from core.settings import settings
 from core.states import RunState
 from deployments import jobs, pool, queued, runs
 from deployments.client import prefect_client
+from deployments.runs import Run
 from services.records import executions
 from tests.system import COMMAND, System, report_of, system_up, user_of
 from tests.waiting import until
@@ -61,6 +62,11 @@ def locked(database: Path) -> Iterator[None]:
 def flow_run(run: str) -> FlowRun:
     with prefect_client() as client:
         return client.read_flow_run(run)  # type: ignore[arg-type]
+
+
+def of_jobs() -> list[Run]:
+    """The runs of jobs that wait or are at work; what the system does by itself may come in between."""
+    return [one for one in runs.at_hand() if one.job]
 
 
 def state_of(run: str) -> StateType | None:
@@ -145,7 +151,7 @@ def test_who_stops_watching_leaves_the_run_in_the_queue(system: System, tmp_path
         assert watching.stderr
         while "runs" not in (line := watching.stderr.readline()):
             run = run or (line.split()[1] if line.startswith("run ") else "")
-        held = [one for one in runs.at_hand() if one.position is None]
+        held = [one for one in of_jobs() if one.position is None]
         assert [(one.run_id, one.job) for one in held] == [(run, "left")]
         watching.send_signal(signal.SIGINT)
         _, said = watching.communicate(timeout=60)
@@ -165,7 +171,7 @@ def test_of_many_runs_queued_at_once_none_is_lost_and_order_and_limit_are_kept(s
         save_job(name, "many")
     ids = [queued.put(name) for name in names]
     again = queued.put(names[0])  # a job never overlaps itself
-    shown = [one.job for one in runs.at_hand() if one.position]
+    shown = [one.job for one in of_jobs() if one.position]
     assert shown[-10:] == [*names[-9:], names[0]]
     until(lambda: all(state_of(run) in FINAL for run in (*ids, again)), "the queue to be empty", seconds=800)
     assert {state_of(run) for run in (*ids, again)} == {StateType.COMPLETED}
@@ -175,7 +181,7 @@ def test_of_many_runs_queued_at_once_none_is_lost_and_order_and_limit_are_kept(s
     spans.append(begun_and_ended(again))
     assert max(sum(begun <= moment < ended for begun, ended in spans) for moment, _ in spans) <= AT_ONCE
     assert spans[-1][0] >= spans[0][1]
-    assert runs.at_hand() == ()
+    assert of_jobs() == []
 
 
 def test_no_secret_stands_in_an_argument_list_or_in_a_deployment(system: System, tmp_path: Path) -> None:
@@ -238,7 +244,7 @@ def test_a_killed_system_and_a_stopped_one_leave_nothing_that_runs_for_ever(tmp_
         assert embedded.running(settings()) == between, "the system's own has its address and its password"
         assert state_of(dead) is StateType.CRASHED
         assert _recorded(dead) is RunState.CRASHED
-        assert runs.at_hand() == ()
+        assert of_jobs() == []
         assert queued.follow(queued.put("cut"), lambda _: None).state is RunState.SUCCESS
         with locked(tmp_path / "cut.db"):
             cancelled = begin("cut")
