@@ -210,6 +210,8 @@ def environment(current: Settings) -> dict[str, str]:
         "PREFECT_HOME": str(folder(current)),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": _database_url(current),
         "PREFECT_SERVER_ENCRYPTION_KEY": _block_key(current),
+        # In memory, what a run holds of its job's limit would be lost with the server, and Prefect would end the run.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # A command that quiets Prefect's console is not to quiet the server's log.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "NOTSET",
         "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "NOTSET",

@@ -1,4 +1,7 @@
-"""The record of runs: created as pending, then running, then one final state that never changes."""
+"""The record of runs: created as pending, then running, then one final state that never changes.
+
+But for crashed, which others say of a run that is not heard of any more: its own word, if it comes later, counts.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from db.models import ExecutionRow
 from db.session import Database
 
 _OPEN = [state.value for state in RunState if not state.is_final]
+_PRESUMED = RunState.CRASHED.value
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ class Executions:
             raise ValueError(f"{state} is not a final state")
         values = {"state": state.value, "finished_at": datetime.now(UTC)}
         whose = {"job_name": job_name} if job_name else {}
-        self._advance(execution_id, _OPEN, {**values, **whose, "summary": summary, "error": error, "report": report})
+        before = _OPEN if state is RunState.CRASHED else [*_OPEN, _PRESUMED]
+        self._advance(execution_id, before, {**values, **whose, "summary": summary, "error": error, "report": report})
 
     def amend(self, execution_id: str, *, summary: str, report: str) -> None:
         """Bring the report of a run that is over up to date: its state, and when it ended, stay as they are."""

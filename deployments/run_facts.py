@@ -14,8 +14,8 @@ from core.masking import mask
 from core.runs import LogLine, Progress, Run, Step
 from core.states import RunState
 from db.executions import Execution
+from tasks import heartbeat
 
-HOST = "dbackup.host"  # the label of a flow run: the machine that carries it out
 _STATES = {
     StateType.RUNNING: RunState.RUNNING,
     StateType.CANCELLING: RunState.RUNNING,
@@ -159,7 +159,7 @@ def _trigger(found: FlowRun) -> str:
 
 
 def _host(found: FlowRun) -> str:
-    return str((found.labels or {}).get(HOST, ""))
+    return str((found.labels or {}).get(heartbeat.HOST, ""))
 
 
 def _seconds(started: datetime | None, finished: datetime | None) -> float | None:

@@ -9,24 +9,25 @@ import fcntl
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 import httpx
 
 from blocks import embedded
-from core.errors import ConfigurationError, ConnectionError, DBackupError
-from core.log import logger
+from core.errors import ConfigurationError, ConnectionError
 from core.settings import Settings, settings
 from deployments.supervisor import News, Part, Supervisor
 
+if TYPE_CHECKING:
+    from deployments.caretaker import Caretaker
+
 END_SECONDS = 25.0  # that the worker takes at most to end what runs
 LOGS = "logs"
-RECONCILE_SECONDS = 30.0
-log = logger(service="system")
 
 
 @contextmanager
@@ -82,15 +83,23 @@ def run(tell: Callable[[News], None], started: Callable[[], None], ended: Event)
         if not shared:
             stack.enter_context(embedded.in_use(current))
         server = [] if shared else [_server(current)]
-        parts = [*server, _worker(whole=not shared), _web(current)]
+        parts = [*server, _worker(), _web(current)]
         supervisor = Supervisor(parts, current.home / LOGS, tell)
         try:
             supervisor.start(ended)
             if not ended.is_set():
                 started()
-            supervisor.watch(ended, _Chores(whole=not shared))
+            with _caretaker().at_work():
+                supervisor.watch(ended)
         finally:
             supervisor.stop()
+
+
+@lru_cache(maxsize=1)
+def _caretaker() -> Caretaker:
+    from deployments.caretaker import Caretaker  # Prefect takes seconds to import: the server starts meanwhile
+
+    return Caretaker()
 
 
 def _server(current: Settings) -> Part:
@@ -128,14 +137,14 @@ def _require_free(host: str, port: int, setting: str) -> int:
         return int(listener.getsockname()[1])
 
 
-def _worker(*, whole: bool) -> Part:
+def _worker() -> Part:
     return Part(
         "worker",
         (sys.executable, "-m", "deployments.worker"),
         ready=_is_served,
         address=lambda: f"takes from the queue as {socket.gethostname()}",
         environment=_api,
-        prepare=lambda: _before_work(whole=whole),
+        prepare=lambda: _caretaker().prepare(),
         needed=False,
         stop_seconds=END_SECONDS + 10,
     )
@@ -182,41 +191,3 @@ def _is_served() -> bool:
 
     here = socket.gethostname()
     return any(worker.alive and worker.name == here for worker in pool.look().workers)
-
-
-class _Chores:
-    """What is done while the system runs: looking for runs that have died."""
-
-    def __init__(self, *, whole: bool) -> None:
-        self._whole, self._next = whole, time.monotonic() + RECONCILE_SECONDS
-
-    def __call__(self) -> None:
-        """Do what is due."""
-        if time.monotonic() < self._next:
-            return
-        prepare(whole=self._whole)
-        self._next = time.monotonic() + RECONCILE_SECONDS
-
-
-def prepare(*, whole: bool) -> None:
-    """What must be so before anything runs: the queue is there for every job, and no dead run holds a place in it."""
-    from deployments import jobs, pool, reconcile
-
-    try:
-        pool.ensure()
-        jobs.adopt()
-        reconcile.reconcile(whole=whole)
-    except DBackupError as error:
-        log.warning("could not look after the runs", reason=error.message)
-
-
-def _before_work(*, whole: bool) -> None:
-    """What must be so, too, before a worker begins: the system's schedules exist, and no missed runs come at once."""
-    from deployments import missed, system_schedules
-
-    prepare(whole=whole)
-    try:
-        system_schedules.ensure()
-        missed.settle()
-    except DBackupError as error:
-        log.warning("could not look after the schedules", reason=error.message)

@@ -22,8 +22,8 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 from core.log import configure, logger
 from core.settings import settings
 from deployments.pool import POOL
-from deployments.run_facts import HOST
 from deployments.system import END_SECONDS
+from tasks.heartbeat import HOST
 
 log = logger(service="worker")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -20,6 +21,7 @@ from core.errors import ConfigurationError, ConnectionError, DBackupError, RunFa
 from core.log import logger
 from core.masking import mask
 from core.reports import BackupReport, CleaningReport, Failure, HealReport, IntegrityReport, RestoreReport
+from tasks import heartbeat
 from tasks.step import guarded
 
 P = ParamSpec("P")
@@ -47,7 +49,7 @@ class SealedFlow(Flow[P, R], Generic[P, R]):
 
     def _run(self, *args: P.args, **kwargs: P.kwargs) -> R:
         # Nobody watches the heartbeat of a run in its caller's own process, and its thread ends up to a second late.
-        with prefect_api(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        with prefect_api(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), _alive_until_the_end():
             named = {name: _sealed(one) for name, one in kwargs.items()}
             return cast(R, super().__call__(*map(_sealed, args), **named))
 
@@ -61,6 +63,17 @@ def _remembered() -> Iterator[list[Any]]:
         yield told
     finally:
         _told.reset(token)
+
+
+@contextmanager
+def _alive_until_the_end() -> Iterator[None]:
+    """A run within this context lives until Prefect has heard of its end."""
+    with ExitStack() as held:
+        token = heartbeat.life.set(held)
+        try:
+            yield
+        finally:
+            heartbeat.life.reset(token)
 
 
 def _by_our_own_record(told: Sequence[Any], error: Exception) -> Any:
@@ -94,7 +107,7 @@ def sealed_flow(name: str) -> Callable[[Callable[P, R]], SealedFlow[P, R]]:
 
     def decorate(function: Callable[P, R]) -> SealedFlow[P, R]:
         return SealedFlow(
-            guarded(function),
+            guarded(_alive(function)),
             name=name,
             task_runner=threads,
             persist_result=False,
@@ -102,6 +115,15 @@ def sealed_flow(name: str) -> Callable[[Callable[P, R]], SealedFlow[P, R]]:
         )
 
     return decorate
+
+
+def _alive(function: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        heartbeat.begin()
+        return function(*args, **kwargs)
+
+    return call
 
 
 def ended(report: Report) -> Report:

@@ -57,6 +57,17 @@ def note_crashed(folder: str) -> None:
         _finish(folder.removeprefix(RUN), RunState.CRASHED, "its process ended without a word")
 
 
+def note_lost(flow_run_id: str) -> None:
+    """A flow run has died, here or elsewhere: if it has a record that is open, that is ended."""
+    try:
+        known = executions().of_flow_run(flow_run_id)
+    except DBackupError as error:
+        log.warning("could not record that a run has crashed", reason=error.message)
+        return
+    if known and not known.state.is_final:
+        _finish(known.execution_id, RunState.CRASHED, "its process ended without a word")
+
+
 def _begin(kind: str, job: str) -> str:
     """The id of a new execution. A catalog that fails keeps nobody from a backup, and even less from a restore."""
     try:

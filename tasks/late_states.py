@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
@@ -19,6 +19,7 @@ from core.settings import settings
 from core.states import RunState
 from db.executions import Execution
 from services.records import executions
+from tasks import heartbeat
 
 RUN = "run-"  # of the folder that a run holds for as long as its process lives
 MOST = 200  # runs that are looked at, the newest first
@@ -46,6 +47,8 @@ def _settle(client: SyncPrefectClient) -> None:
         limit=MOST,
     )
     for run in doubtful:
+        if not run.state or not (run.state.is_crashed() or _may_be_told_here(run)):
+            continue
         known = executions().of_flow_run(str(run.id))
         if known is None or not known.state.is_final or _lives(known):
             continue
@@ -53,6 +56,11 @@ def _settle(client: SyncPrefectClient) -> None:
         if run.state is None or run.state.type != state.type:
             client.set_flow_run_state(run.id, state, force=True)
             log.info("told Prefect how an earlier run ended", flow_run=run.name, state=known.state.value)
+
+
+def _may_be_told_here(run: FlowRun) -> bool:
+    """Whether this home knows if an unfinished run still lives: one of another may not be through with its end."""
+    return heartbeat.HOME not in run.labels or heartbeat.is_of_this_home(run.labels)
 
 
 def _lives(run: Execution) -> bool:

@@ -1,4 +1,4 @@
-"""A run is created, started once, and ends once; its final state never changes."""
+"""A run is created, started once, and ends once; what others took for a crash, the run itself may correct."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from db.models import ExecutionRow
 from db.session import Database
 
 FINAL = [state for state in RunState if state.is_final]
+SAID = [state for state in FINAL if state is not RunState.CRASHED]  # by the run itself
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_run_goes_from_pending_over_running_to_its_end(executions: Executions)
     assert ended.finished_at.tzinfo is UTC
 
 
-@pytest.mark.parametrize("final", FINAL)
+@pytest.mark.parametrize("final", SAID)
 def test_a_final_state_cannot_be_left(executions: Executions, final: RunState) -> None:
     run = executions.create("backup", "shop")
     executions.start(run)
@@ -65,6 +66,18 @@ def test_a_final_state_cannot_be_left(executions: Executions, final: RunState) -
     ended = executions.get(run)
     assert ended is not None
     assert (ended.state, ended.summary) == (final, "the first")
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_a_run_that_was_taken_for_dead_has_the_last_word(executions: Executions, said: RunState) -> None:
+    run = executions.create("backup", "shop")
+    executions.finish(run, RunState.CRASHED, error="its process ended without a word")
+    with pytest.raises(ConfigurationError):
+        executions.finish(run, RunState.CRASHED)
+    executions.finish(run, said, summary="it lived")
+    ended = executions.get(run)
+    assert ended is not None
+    assert (ended.state, ended.summary, ended.error) == (said, "it lived", "")
 
 
 def test_a_run_is_started_once(executions: Executions) -> None:
@@ -97,7 +110,7 @@ def test_an_unknown_run_is_said_to_be_one(executions: Executions) -> None:
 def test_of_two_that_end_a_run_exactly_one_holds(executions: Executions) -> None:
     run = executions.create("backup", "shop")
     held: list[RunState] = []
-    start = threading.Barrier(len(FINAL))
+    start = threading.Barrier(len(SAID))
 
     def end(state: RunState) -> None:
         start.wait()
@@ -107,7 +120,7 @@ def test_of_two_that_end_a_run_exactly_one_holds(executions: Executions) -> None
             return
         held.append(state)
 
-    enders = [threading.Thread(target=end, args=(state,)) for state in FINAL]
+    enders = [threading.Thread(target=end, args=(state,)) for state in SAID]
     for ender in enders:
         ender.start()
     for ender in enders:
