@@ -1,0 +1,1 @@
+"""A folder for ``PYTHONPATH``: programs that have it there stop at chosen steps."""
