@@ -3,16 +3,21 @@
 What a crash of the old database left beside it (``-wal``, ``-journal``) must never be replayed into the new one.
 So before the new file takes the name, the old one is locked for good, everything committed is brought into its
 main file, and the files beside it are removed durably. Until the rename the old database is whole.
+
+The new file is locked for as long as its restore lives; one that nobody locks was left by a restore that was killed,
+and is removed by the next one of the same target.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from adapters import folders
@@ -59,29 +64,32 @@ class SQLiteRestoration:
         self._target = target
         self._path = path_of_target(target)
         self._new = self._path.with_name(f".{self._path.name}.dbackup-{secrets.token_hex(4)}")
+        self._descriptor: int | None = None  # of the new file, kept for its lock
         self._contents: Contents | None = None
 
     def __enter__(self) -> SQLiteRestoration:
         check_target(self._target)
+        with _disk(self._path, 0):
+            _remove_abandoned(self._path)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._new.unlink(missing_ok=True)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def load(self, chunks: Chunks) -> None:
         """Write the new file and prove it. Raises RestoreError; what the chunks raise is passed on."""
         with _disk(self._path, 0), folders.folder(self._path.parent) as folder:
-            descriptor = folders.new_file(folder, self._new.name)
-        try:
-            written = 0
-            for chunk in chunks:
-                with _disk(self._path, written):
-                    folders.write_all(descriptor, chunk)
-                written += len(chunk)
+            descriptor = self._descriptor = folders.new_file(folder, self._new.name)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        written = 0
+        for chunk in chunks:
             with _disk(self._path, written):
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+                folders.write_all(descriptor, chunk)
+            written += len(chunk)
+        with _disk(self._path, written):
+            os.fsync(descriptor)
         self._contents, _ = files.proven(self._new, RestoreError)
 
     def contents(self, expected: Contents | None) -> Contents:
@@ -120,6 +128,24 @@ class SQLiteRestoration:
         for suffix in files.LEFTOVERS:
             files.leftover(self._path, suffix).unlink(missing_ok=True)
         folders.sync_folder(folder)  # before the rename: a crash between them must not bring them back
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the new files of restores into this target that were killed."""
+    ours = re.compile(re.escape(f".{path.name}.dbackup-") + "[0-9a-f]{8}")
+    for left in path.parent.iterdir():
+        if ours.fullmatch(left.name) and left.is_file() and not left.is_symlink():
+            with suppress(OSError):  # a restore that lives holds it, or it is not ours to remove
+                _remove_unlocked(left)
+
+
+def _remove_unlocked(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
