@@ -18,6 +18,7 @@ from services.accounts.tokens import LONGEST, Issued, Token, Wish
 Make = Callable[[Identity, Wish], Issued]
 Revoke = Callable[[Identity, str], object]
 NEVER = frozenset({Permission.ACCOUNT_OWN})  # a token is no person, so this opens nothing to it
+TAKEN = "token-taken"
 _DAYS = 90
 
 
@@ -44,6 +45,8 @@ def offer(offered: Collection[Permission], make: Make) -> None:
     """Open a dialog that makes a token of these permissions at most."""
 
     def draw(who: Identity) -> None:
+        if st.session_state.get(TAKEN):  # the button of what was shown once, which this run does not draw again
+            st.rerun()
         with st.form("new-token", border=False):
             name = st.text_input("What it is for", placeholder="nightly-cron", max_chars=64, autocomplete="off")
             days = st.number_input("Days until it ends", 1, LONGEST.days, _DAYS)
@@ -60,5 +63,4 @@ def offer(offered: Collection[Permission], make: Make) -> None:
 def _shown(made: Issued) -> None:
     st.success(escaped(f"The token {made.token.name}. Copy it now: it is shown only here."), icon=":material/check:")
     st.code(made.secret, language=None)
-    if st.button("I have it", type="primary"):
-        st.rerun()
+    st.button("I have it", type="primary", key=TAKEN)

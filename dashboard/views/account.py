@@ -19,6 +19,7 @@ from dashboard.components.sessions import listed
 from services.accounts.second_factor import Enrolment
 
 ENROLMENT = "enrolment"  # in the state of the open page: the secret counts only when a code was given for it
+KEPT = "recovery-codes-kept"
 TOKENS, TOKENS_PAGE = "own-tokens", 10
 _GROUPS = 4  # letters of a secret that stand together, for whoever types it
 
@@ -79,6 +80,8 @@ def _second_factor(*, active: bool) -> None:
 
 
 def _enrol(who: Identity) -> None:
+    if st.session_state.get(KEPT):  # the button of what was shown once, which this run does not draw again
+        st.rerun()
     if ENROLMENT not in st.session_state:
         st.session_state[ENROLMENT] = account.begin_second_factor(who)
     enrolment: Enrolment = st.session_state[ENROLMENT]
@@ -105,8 +108,7 @@ def _recovery_codes(codes: tuple[str, ...]) -> None:
         "They are shown only now."
     )
     st.code("\n".join(codes), language=None)
-    if st.button("I have kept them", type="primary"):
-        st.rerun()
+    st.button("I have kept them", type="primary", key=KEPT)
 
 
 def _remove(who: Identity) -> None:
