@@ -74,7 +74,8 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment ------------------------------------------------------------------------------------------
-# Each stamp is written last, so that whatever was interrupted is done again.
+# Each stamp is written last, so that whatever was interrupted is done again. A lock is whole: pip resolves nothing anew,
+# for it would take a version beside the pinned one into account and then refuse it for want of a hash.
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -86,13 +87,13 @@ $(VENV)/.created:
 
 $(VENV)/.runtime: requirements.lock pyproject.toml $(VENV)/.created
 	@echo 'Installing what the program needs (requirements.lock)'
-	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --require-hashes --no-deps -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.development: requirements-dev.lock $(VENV)/.runtime
 	@echo 'Installing what its development needs (requirements-dev.lock)'
-	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
 # Debian keeps a part of the standard library in a package of its own.
