@@ -110,11 +110,13 @@ def _may_be_of(job: str, found: StoredBackup | tuple[Folder, DBackupError]) -> b
 def show(who: Identity, reference: str, at: Address | None = None) -> Shown:
     """One backup, as a destination has it or, without one, as the catalog knows it."""
     if at is None:
-        entry = catalog().find(reference)
+        with who.concealing(Permission.BACKUPS_READ):
+            entry = catalog().find(reference)
         who.require(Permission.BACKUPS_READ, entry.manifest.source.name)
         return Shown(entry.manifest, entry.storages, entry.locked)
     storage, name = _opened(at)
-    found = stored.resolve(storage, reference)
+    with who.concealing(Permission.BACKUPS_READ):
+        found = stored.resolve(storage, reference)
     who.require(Permission.BACKUPS_READ, found.manifest.source.name)
     return Shown(found.manifest, (name,), is_locked(storage, found.folder))
 

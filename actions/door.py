@@ -8,13 +8,14 @@ for: never a URL, never a secret.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
-from core.errors import DBackupError, NotFound, PermissionError
+from core.errors import BackupNotFound, DBackupError, NotFound, PermissionError
 from core.jobs import Address
 from core.log import logger
 from core.masking import mask
@@ -70,16 +71,23 @@ class Identity:
             self._refuse_other(permission)
 
     def require_of(self, permission: Permission, source: Callable[[], str]) -> None:
-        """As :meth:`require`, where it takes a look to know the source: only whoever is limited waits for that.
-
-        What does not exist is refused to them like what is somebody else's, or they could find out what others have.
-        """
+        """As :meth:`require`, where it takes a look to know the source: only whoever is limited waits for that."""
         if self.is_limited(permission):
-            try:
+            with self.concealing(permission):
                 found = source()
-            except NotFound:
-                self._refuse_other(permission)
             self.require(permission, found)
+
+    @contextmanager
+    def concealing(self, permission: Permission) -> Iterator[None]:
+        """While something is looked up: whoever is limited is not told that it does not exist.
+
+        It is refused to them like what is somebody else's, or they could find out what others have.
+        """
+        try:
+            yield
+        except (NotFound, BackupNotFound):
+            self.require_everywhere(permission)
+            raise
 
     def _refuse_other(self, permission: Permission) -> NoReturn:
         raise PermissionError(

@@ -33,7 +33,8 @@ def download(who: Identity, choice: Choice) -> Takeaway:
     TamperedManifest.
     """
     storage = open_storage(choice.storage)
-    backup = stored.resolve(storage, choice.backup)
+    with who.concealing(Permission.BACKUPS_DOWNLOAD):
+        backup = stored.resolve(storage, choice.backup)
     who.require(Permission.BACKUPS_DOWNLOAD, backup.manifest.source.name)
     if choice.file == naming.MANIFEST:
         return takeaway.manifest_of(backup)

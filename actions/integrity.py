@@ -12,7 +12,7 @@ from core.permissions import Permission
 from core.reports import IntegrityReport
 from db.executions import Execution, WantedRuns
 from db.inventory import Checked, Health
-from services.records import catalog, executions, inventory
+from services.records import executions, inventory
 
 if TYPE_CHECKING:
     from deployments.requests import Requested
@@ -50,11 +50,7 @@ def start(who: Identity, wish: IntegritySpec) -> str:
     """Put a check into the queue, and give the id of its run. Raises ConnectionError."""
     from deployments import requests
 
-    if wish.backup is None:
-        who.require_everywhere(Permission.BACKUPS_VERIFY)
-    else:
-        backup = wish.backup
-        who.require_of(Permission.BACKUPS_VERIFY, lambda: catalog().find(backup).manifest.source.name)
+    _require(who, Permission.BACKUPS_VERIFY, wish.backup)
     return requests.put_integrity(wish)
 
 
@@ -63,12 +59,9 @@ def follow(who: Identity, run: str) -> Followed:
     """How far a check is. Raises ConfigurationError when there is no such run."""
     from deployments import requests
 
-    found = requests.look(run)
-    backup = IntegritySpec.model_validate(found.parameters.get("wish", {})).backup
-    if backup is None:
-        who.require_everywhere(Permission.BACKUPS_READ)
-    else:
-        who.require_of(Permission.BACKUPS_READ, lambda: catalog().find(backup).manifest.source.name)
+    with who.concealing(Permission.BACKUPS_READ):
+        found = requests.look(run, KIND)
+    _require(who, Permission.BACKUPS_READ, IntegritySpec.model_validate(found.parameters.get("wish", {})).backup)
     return Followed(found, _report(found.report))
 
 
@@ -110,6 +103,20 @@ def set_schedule(who: Identity, *, active: bool) -> None:
     from flows.integrity import integrity
 
     system_schedules.set_active(integrity, active=active)
+
+
+def _require(who: Identity, permission: Permission, backup: str | None) -> None:
+    """Raises PermissionError where somebody is limited, unless a backup of theirs is named by its id.
+
+    ``latest`` may be another one on a storage than in the catalog, and another one later.
+    """
+    if not who.is_limited(permission):
+        return
+    held = inventory().get(backup) if backup else None
+    if held is None:
+        who.require_everywhere(permission)
+    else:
+        who.require(permission, held.source)
 
 
 def _report(written: str | None) -> IntegrityReport | None:

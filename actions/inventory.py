@@ -56,14 +56,20 @@ def choices(who: Identity) -> Choices:
 @action(Permission.BACKUPS_READ)
 def detail(who: Identity, backup_id: str) -> Detail:
     """Everything that is known of one backup. Raises BackupNotFound."""
+    with who.concealing(Permission.BACKUPS_READ):
+        held = _held(backup_id)
+    who.require(Permission.BACKUPS_READ, held.source)
+    return Detail(held, catalog().find(backup_id).manifest, catalog().verifications(backup_id))
+
+
+def _held(backup_id: str) -> Held:
     held = inventory().get(backup_id)
     if held is None:
         raise BackupNotFound(
             f"the catalog knows no backup {backup_id}",
             hint="it may have been deleted; see what there is on the page Backups",
         )
-    who.require(Permission.BACKUPS_READ, held.source)
-    return Detail(held, catalog().find(backup_id).manifest, catalog().verifications(backup_id))
+    return held
 
 
 def _within(who: Identity) -> frozenset[str] | None:

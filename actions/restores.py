@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from deployments.requests import Requested
 
 
+KIND = "restore"
+
+
 @dataclass(frozen=True)
 class Followed:
     """A restore as it stands, what was asked for, and its report once it is over."""
@@ -32,7 +35,7 @@ class Followed:
 @action(Permission.BACKUPS_RESTORE, target=lambda wish: f"{wish.backup} into {wish.target.shown}")
 def plan(who: Identity, wish: RestoreSpec) -> RestorePlan:
     """What a restore would do. Nothing is changed. Raises what stands against all of it."""
-    _allow(who, wish)
+    wish = _allowed(who, wish)
     place = Place(open_storage(wish.storage), open_source(wish.target), settings().runs)
     return restore_plans.plan(place, wish.backup, Wish.of(wish), keyring(), accept_tampered=wish.accept_tampered)
 
@@ -42,8 +45,7 @@ def start(who: Identity, wish: RestoreSpec) -> str:
     """Put a restore into the queue, and give the id of its run: it goes on whoever looks. Raises ConnectionError."""
     from deployments import requests
 
-    _allow(who, wish)
-    return requests.put_restore(wish)
+    return requests.put_restore(_allowed(who, wish))
 
 
 @action(Permission.BACKUPS_READ)
@@ -51,7 +53,8 @@ def follow(who: Identity, run: str) -> Followed:
     """How far a restore is. Raises ConfigurationError when there is no such run."""
     from deployments import requests
 
-    found = requests.look(run)
+    with who.concealing(Permission.BACKUPS_READ):
+        found = requests.look(run, KIND)
     wish = RestoreSpec.model_validate(found.parameters.get("wish"))
     who.require(Permission.BACKUPS_READ, wish.target)
     return Followed(found, wish, RestoreReport.model_validate_json(found.report) if found.report else None)
@@ -65,6 +68,15 @@ def targets(who: Identity) -> Sequence[str]:
     return [name for name in everything(Kind.SOURCE) if who.reaches(Permission.BACKUPS_RESTORE, name)]
 
 
-def _allow(who: Identity, wish: RestoreSpec) -> None:
+def _allowed(who: Identity, wish: RestoreSpec) -> RestoreSpec:
+    """The wish as it may be fulfilled: for whoever is limited, of the backup that was looked at.
+
+    ``latest`` may be somebody else's when the restore's turn comes.
+    """
     who.require(Permission.BACKUPS_RESTORE, wish.target)
-    who.require_of(Permission.BACKUPS_RESTORE, lambda: stored.source_of(open_storage(wish.storage), wish.backup))
+    if not who.is_limited(Permission.BACKUPS_RESTORE):
+        return wish
+    with who.concealing(Permission.BACKUPS_RESTORE):
+        manifest = stored.resolve(open_storage(wish.storage), wish.backup).manifest
+    who.require(Permission.BACKUPS_RESTORE, manifest.source.name)
+    return wish.model_copy(update={"backup": manifest.backup_id})

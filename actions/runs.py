@@ -11,7 +11,6 @@ from datetime import datetime
 from actions import jobs
 from actions.door import Identity, action, shown
 from blocks.addresses import open_storage
-from core.errors import PermissionError
 from core.jobs import IntegritySpec, JobSpec, RestoreSpec
 from core.permissions import Permission
 from core.reports import BackupReport, IntegrityReport, RestoreReport
@@ -103,12 +102,10 @@ def cancel(who: Identity, reference: str) -> Run:
 def _found(who: Identity, permission: Permission, reference: str) -> Run:
     from deployments import runs
 
-    run = runs.find(reference)
+    with who.concealing(permission):
+        run = runs.find(reference)
     if not _reaches(who, permission, run, _jobs_of(who, permission)):
-        raise PermissionError(
-            f"{who.name} may not do this with run {reference}: it is of another source",
-            hint="ask an administrator for it",
-        )
+        who.require_everywhere(permission)
     return run
 
 

@@ -7,6 +7,7 @@ parameter, which Prefect stores in clear.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from prefect.flows import Flow
 from prefect.types.entrypoint import EntrypointType
 
 from blocks.addresses import seal
-from core.errors import ConfigurationError
+from core.errors import NotFound
 from core.jobs import IntegritySpec, RestoreSpec
 from core.runs import Run, Step
 from core.states import RunState
@@ -63,16 +64,15 @@ def put_integrity(wish: IntegritySpec) -> str:
     return _put(integrity, wish.sealed(seal).model_dump(mode="json"))
 
 
-def look(run: str) -> Requested:
-    """A run as it stands. Raises ConfigurationError when there is none of this id."""
+def look(run: str, kind: str) -> Requested:
+    """A run of one kind as it stands. Raises NotFound when there is none of this id."""
     with prefect_client() as client:
-        found = _require(client, run)
+        found = _require(client, run, kind)
         steps = client.read_task_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[found.id])),
             sort=TaskRunSort.EXPECTED_START_TIME_ASC,
             limit=_STEPS,
         )
-        kind = client.read_flow(found.flow_id).name
         served = pool.look().is_served
     record = executions().of_flow_run(str(found.id))
     return Requested(
@@ -84,11 +84,12 @@ def look(run: str) -> Requested:
     )
 
 
-def _require(client: SyncPrefectClient, run: str) -> FlowRun:
-    try:
-        return client.read_flow_run(UUID(run))
-    except (ObjectNotFound, ValueError):
-        raise ConfigurationError(f"there is no run {run}", hint="it may have been deleted in Prefect") from None
+def _require(client: SyncPrefectClient, run: str, kind: str) -> FlowRun:
+    with suppress(ObjectNotFound, ValueError):
+        found = client.read_flow_run(UUID(run))
+        if client.read_flow(found.flow_id).name == kind:
+            return found
+    raise NotFound(f"there is no run {run}", hint="it may have been deleted in Prefect")
 
 
 def _put(flow: Flow[Any, Any], wish: Mapping[str, Any]) -> str:

@@ -12,13 +12,33 @@ import pytest
 
 import actions.backups
 import actions.saved
+import blocks.saved
 import deployments.jobs
-from actions import backups, jobs, overview, retention, runs, saved
+import deployments.requests
+import deployments.runs
+from actions import (
+    backups,
+    downloads,
+    forms,
+    integrity,
+    inventory,
+    jobs,
+    overview,
+    restores,
+    retention,
+    runs,
+    saved,
+)
 from actions.backups import Row
-from actions.door import Identity
-from core.errors import PermissionError
+from actions.door import LOCAL_ADMINISTRATOR, Identity
+from actions.downloads import Choice
+from core.errors import BackupNotFound, NotFound, PermissionError
 from core.jobs import Address, IntegritySpec, JobSpec, RestoreSpec
 from core.permissions import Permission
+from core.runs import Run, RunPage
+from core.states import RunState
+from db.executions import WantedRuns
+from db.inventory import Health, Wanted
 from tests.test_door import Book, book, every_action, name_of
 
 __all__ = ["book"]
@@ -28,14 +48,23 @@ LIMITED = Identity(
     "eve", frozenset(Permission), {one: frozenset({OURS}) for one in Permission if one.is_about_sources}, origin="::1"
 )
 JOB = JobSpec(source=THEIRS, destinations=(NAS,), name="nightly")
+RESTORE = RestoreSpec(backup="latest", storage=NAS, target=OURS)
+RESTORE_INTO = RestoreSpec(backup="ours", storage=NAS, target=THEIRS)
+RESTORE_ELSEWHERE = RestoreSpec(backup="ours", storage=NAS, target=Address("sqlite:///tmp/x"))
 
 ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "saved.add_source": lambda who: saved.add_source(who, "crm", "sqlite:///tmp/x"),
+    "forms.source_form": lambda who: forms.source_form(who, "crm"),
+    "forms.add_source": lambda who: forms.add_source(who, "crm", "SQLite", {}),
+    "forms.change_source": lambda who: forms.change_source(who, "crm", {}),
     "saved.test_source": lambda who: saved.test_source(who, THEIRS),
     "saved.remove_source": lambda who: saved.remove_source(who, "crm"),
     "jobs.create": lambda who: jobs.create(who, JOB),
+    "jobs.clone": lambda who: jobs.clone(who, "nightly", "copy"),
     "jobs.get": lambda who: jobs.get(who, "nightly"),
     "jobs.run": lambda who: jobs.run(who, "nightly"),
+    "jobs.enqueue": lambda who: jobs.enqueue(who, "nightly"),
+    "jobs.run_in_queue": lambda who: jobs.run_in_queue(who, "nightly", pytest.fail, pytest.fail),
     "jobs.heal": lambda who: jobs.heal(who, "nightly"),
     "jobs.check_freshness": jobs.check_freshness,
     "jobs.edit": lambda who: jobs.edit(who, JOB),
@@ -45,14 +74,32 @@ ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "jobs.timetable": lambda who: jobs.timetable(who, "nightly"),
     "jobs.delete": lambda who: jobs.delete(who, "nightly"),
     "runs.back_up": lambda who: runs.back_up(who, JOB),
-    "runs.restore": lambda who: runs.restore(who, RestoreSpec(backup="latest", storage=NAS, target=OURS)),
-    "runs.restore into": lambda who: runs.restore(who, RestoreSpec(backup="ours", storage=NAS, target=THEIRS)),
-    "runs.restore elsewhere": lambda who: runs.restore(
-        who, RestoreSpec(backup="ours", storage=NAS, target=Address("sqlite:///tmp/x"))
-    ),
+    "runs.restore": lambda who: runs.restore(who, RESTORE),
+    "runs.restore into": lambda who: runs.restore(who, RESTORE_INTO),
+    "runs.restore elsewhere": lambda who: runs.restore(who, RESTORE_ELSEWHERE),
     "runs.verify": lambda who: runs.verify(who, IntegritySpec(backup="latest", storages=(NAS,))),
     "runs.verify everywhere": lambda who: runs.verify(who, IntegritySpec(backup="latest")),
     "runs.verify everything": lambda who: runs.verify(who, IntegritySpec(storages=(NAS,))),
+    "runs.show": lambda who: runs.show(who, "theirs"),
+    "runs.show nameless": lambda who: runs.show(who, "of nightly"),
+    "runs.logs": lambda who: runs.logs(who, "theirs"),
+    "runs.cancel": lambda who: runs.cancel(who, "theirs"),
+    "restores.plan": lambda who: restores.plan(who, RESTORE),
+    "restores.plan into": lambda who: restores.plan(who, RESTORE_INTO),
+    "restores.plan elsewhere": lambda who: restores.plan(who, RESTORE_ELSEWHERE),
+    "restores.start": lambda who: restores.start(who, RESTORE),
+    "restores.start into": lambda who: restores.start(who, RESTORE_INTO),
+    "restores.start elsewhere": lambda who: restores.start(who, RESTORE_ELSEWHERE),
+    "restores.follow": lambda who: restores.follow(who, "theirs"),
+    "integrity.start": lambda who: integrity.start(who, IntegritySpec(backup="theirs", storages=(NAS,))),
+    "integrity.start everything": lambda who: integrity.start(who, IntegritySpec(storages=(NAS,))),
+    "integrity.start whatever is there": lambda who: integrity.start(who, IntegritySpec(backup="ours/latest")),
+    "integrity.follow": lambda who: integrity.follow(who, "theirs"),
+    "integrity.follow everything": lambda who: integrity.follow(who, "everything"),
+    "integrity.follow whatever was there": lambda who: integrity.follow(who, "latest"),
+    "integrity.past": integrity.past,
+    "inventory.detail": lambda who: inventory.detail(who, "theirs"),
+    "downloads.download": lambda who: downloads.download(who, Choice("latest", NAS)),
     "backups.show": lambda who: backups.show(who, "latest"),
     "backups.show there": lambda who: backups.show(who, "latest", NAS),
     "backups.locate": lambda who: backups.locate(who, "latest", NAS),
@@ -61,8 +108,24 @@ ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "backups.rebuild_catalog": lambda who: backups.rebuild_catalog(who, [NAS]),
     "backups.clean": lambda who: backups.clean(who, NAS, dry_run=True),
     "retention.prune": lambda who: retention.prune(who, JOB, dry_run=True),
+    "retention.preview": lambda who: retention.preview(who, JOB),
 }
-NAMELESS = {"queue.queue", "jobs.preview"}  # workers, and the times of a schedule: no job and no source
+ABSENT: dict[str, Callable[[Identity], object]] = {
+    "a job": lambda who: jobs.get(who, "absent"),
+    "a run": lambda who: runs.show(who, "absent"),
+    "a restore": lambda who: restores.follow(who, "absent"),
+    "a check": lambda who: integrity.follow(who, "absent"),
+    "a backup": lambda who: inventory.detail(who, "absent"),
+    "a backup in the catalog": lambda who: backups.show(who, "absent"),
+    "a backup on a storage": lambda who: backups.show(who, "absent", NAS),
+    "a backup to download": lambda who: downloads.download(who, Choice("absent", NAS)),
+    "a backup to delete": lambda who: backups.locate(who, "absent", NAS),
+    "a backup to restore": lambda who: restores.plan(who, RESTORE.model_copy(update={"backup": "absent"})),
+}
+NAMELESS = {
+    *("queue.queue", "jobs.preview"),  # workers, and the times of a schedule: no job and no source
+    *("integrity.schedule", "forms.source_forms"),  # when everything is checked, and forms that are empty
+}
 LISTS = {
     "saved.sources",
     "jobs.everything",
@@ -70,6 +133,13 @@ LISTS = {
     "overview.everything",
     "backups.in_catalog",
     "backups.on_storage",
+    "inventory.search",
+    "inventory.choices",
+    "integrity.health",
+    "integrity.checks",
+    "restores.targets",
+    "runs.at_hand",
+    "runs.ended",
 }
 
 
@@ -80,21 +150,79 @@ class Found:
     timetables: Mapping[str, object] = field(default_factory=dict)
 
 
-def backup_of(source: str) -> Any:
-    return SimpleNamespace(manifest=SimpleNamespace(source=SimpleNamespace(name=source)), storages=(), locked=False)
+class Shelf:
+    """An inventory that answers about our own source only, and fails where it is asked about more."""
+
+    def search(self, wanted: Wanted, **page: int) -> list[str]:
+        return self.jobs(wanted.sources)
+
+    def count(self, wanted: Wanted) -> int:
+        return len(self.jobs(wanted.sources))
+
+    def jobs(self, sources: frozenset[str] | None) -> list[str]:
+        assert sources == {"shop"}
+        return ["ours"]
+
+    def storages(self, sources: frozenset[str] | None) -> list[str]:
+        return self.jobs(sources)
+
+    def checks(self, sources: frozenset[str] | None, **page: int) -> list[str]:
+        return self.jobs(sources)
+
+    def health(self, sources: frozenset[str] | None) -> Health:
+        return Health(len(self.jobs(sources)), 0, 0)
+
+    def get(self, backup_id: str) -> Any:
+        source = {"ours": "shop", "theirs": "crm"}.get(backup_id)
+        return SimpleNamespace(source=source) if source else None
+
+
+def resolve(_storage: object, reference: str) -> Any:
+    """``ours`` is a backup of ours, whatever else there is somebody else's."""
+    if reference == "absent":
+        raise BackupNotFound("there is no complete backup absent")
+    source = SimpleNamespace(name="shop" if reference == "ours" else "crm")
+    manifest = SimpleNamespace(source=source, backup_id=f"the id of {reference}")
+    return SimpleNamespace(manifest=manifest, storages=(), locked=False)
+
+
+def run(reference: str, kind: str = "backup") -> Any:
+    """``ours`` and ``of ours`` are runs of ours, of which the latter does not say its source."""
+    if reference == "absent":
+        raise NotFound("there is no run absent")
+    job = "ours" if "ours" in reference else "nightly"
+    source = "" if "of " in reference else {"ours": "shop"}.get(job, "crm")
+    return Run(reference, kind, job, RunState.RUNNING, source=source)
+
+
+def requested(reference: str, kind: str) -> Any:
+    """A restore into, or a check of, what the reference says."""
+    found = run(reference, kind)
+    wish: dict[str, str] = {} if reference == "everything" else {"backup": reference}
+    if kind == "restore":
+        wish |= {"storage": "nas", "target": found.source}
+    return SimpleNamespace(run=found, parameters={"wish": wish}, report=None)
+
+
+def job_of(name: str) -> JobSpec:
+    if name == "absent":
+        raise NotFound("there is no job absent")
+    return JOB if name == "nightly" else JOB.model_copy(update={"source": OURS, "name": "ours"})
 
 
 @pytest.fixture(autouse=True)
 def _world(monkeypatch: pytest.MonkeyPatch, book: Book) -> None:
     """A job, a backup and a source of somebody else, and one of each of our own."""
-    ours = JOB.model_copy(update={"source": OURS, "name": "ours"})
-    monkeypatch.setattr(deployments.jobs, "get", lambda name: JOB if name == "nightly" else ours)
-    monkeypatch.setattr(deployments.jobs, "everything", lambda: Found((JOB, ours), (object(),)))
-    resolved = lambda _storage, reference: backup_of("shop" if reference == "ours" else "crm")  # noqa: E731
-    monkeypatch.setattr(actions.backups.stored, "resolve", resolved)
-    for module in (actions.backups, runs):
+    monkeypatch.setattr(deployments.jobs, "get", job_of)
+    monkeypatch.setattr(deployments.jobs, "everything", lambda: Found((JOB, job_of("ours")), (object(),)))
+    monkeypatch.setattr(deployments.runs, "find", run)
+    monkeypatch.setattr(deployments.requests, "look", requested)
+    monkeypatch.setattr(actions.backups.stored, "resolve", resolve)
+    for module in (actions.backups, runs, restores, downloads):
         monkeypatch.setattr(module, "open_storage", lambda _: SimpleNamespace())
-    catalog = SimpleNamespace(find=partial(resolved, None), backups=lambda limit, job: [1, 2, 3])
+    for module in (inventory, integrity):
+        monkeypatch.setattr(module, "inventory", Shelf)
+    catalog = SimpleNamespace(find=partial(resolve, None), backups=lambda limit, job: [1, 2, 3])
     monkeypatch.setattr(actions.backups, "catalog", lambda: catalog)
     listed = [saved.Saved("crm", "", ""), saved.Saved("shop", "", "")]
     monkeypatch.setattr(actions.saved, "_listed", lambda _: listed)
@@ -106,6 +234,18 @@ def test_nothing_is_done_to_another_source(attempt: Callable[[Identity], object]
         attempt(LIMITED)
     assert refused.value.hint
     assert [entry.result for entry in book.entries] == ["refused"]
+
+
+@pytest.mark.parametrize("attempt", ABSENT.values(), ids=ABSENT)
+def test_what_does_not_exist_is_refused_like_what_is_somebody_elses(
+    attempt: Callable[[Identity], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restores, "open_source", lambda _: None)
+    monkeypatch.setattr(actions.backups.stored, "find", lambda at, reference, **_: resolve(at, reference))
+    with pytest.raises(PermissionError, match="some sources only"):
+        attempt(LIMITED)
+    with pytest.raises((NotFound, BackupNotFound)):
+        attempt(LOCAL_ADMINISTRATOR)
 
 
 def test_every_action_about_sources_is_tried_here() -> None:
@@ -136,6 +276,46 @@ def test_lists_hold_ones_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row.source for row in backups._visible(LIMITED, rows)] == ["shop"]
 
 
-def test_what_is_ones_own_can_be_used() -> None:
+def test_lists_of_what_is_stored_ask_for_ones_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = inventory.search(LIMITED, Wanted(sources=frozenset({"crm"})))
+    assert (found.rows, found.total) == (("ours",), 1)
+    assert inventory.choices(LIMITED) == inventory.Choices(("ours",), ("ours",))
+    assert integrity.health(LIMITED).copies == 1
+    assert integrity.checks(LIMITED) == integrity.Checks(("ours",), 1)  # type: ignore[arg-type]
+    monkeypatch.setattr(blocks.saved, "everything", lambda _: {"crm": None, "shop": None})
+    assert restores.targets(LIMITED) == ["shop"]
+
+
+def test_lists_of_runs_hold_ones_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    everybodys = tuple(map(run, ("theirs", "ours", "of nightly", "of ours")))
+    monkeypatch.setattr(deployments.runs, "at_hand", lambda: everybodys)
+    assert [one.run_id for one in runs.at_hand(LIMITED)] == ["ours", "of ours"]
+    asked: list[frozenset[str] | None] = []
+
+    def ended(wanted: WantedRuns, **page: int) -> RunPage:
+        asked.append(wanted.jobs)
+        return RunPage((), 0)
+
+    monkeypatch.setattr(deployments.runs, "ended", ended)
+    for wanted in (None, frozenset({"ours", "nightly"}), frozenset({"nightly"})):
+        runs.ended(LIMITED, WantedRuns(jobs=wanted))
+    assert asked == [{"ours"}, {"ours"}, set()]
+
+
+def test_a_restore_that_waits_is_of_the_backup_that_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its reference means may be somebody else's when its turn comes."""
+    put: list[RestoreSpec] = []
+    monkeypatch.setattr(deployments.requests, "put_restore", put.append)
+    restores.start(LIMITED, RESTORE.model_copy(update={"backup": "ours"}))
+    assert [wish.backup for wish in put] == ["the id of ours"]
+
+
+def test_what_is_ones_own_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs.get(LIMITED, "ours").source == OURS
     assert backups.show(LIMITED, "ours").manifest.source.name == "shop"
+    assert restores.follow(LIMITED, "ours").wish.target == OURS
+    assert integrity.follow(LIMITED, "ours").report is None
+    monkeypatch.setattr(deployments.requests, "put_integrity", lambda wish: wish.backup)
+    assert integrity.start(LIMITED, IntegritySpec(backup="ours")) == "ours"
+    monkeypatch.setattr(deployments.runs, "logs", lambda found, since: (found.run_id,))
+    assert [runs.logs(LIMITED, one) for one in ("ours", "of ours")] == [("ours",), ("of ours",)]
