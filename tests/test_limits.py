@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -281,7 +282,7 @@ def test_lists_of_what_is_stored_ask_for_ones_own_alone(monkeypatch: pytest.Monk
     assert (found.rows, found.total) == (("ours",), 1)
     assert inventory.choices(LIMITED) == inventory.Choices(("ours",), ("ours",))
     assert integrity.health(LIMITED).copies == 1
-    assert integrity.checks(LIMITED) == integrity.Checks(("ours",), 1)  # type: ignore[arg-type]
+    assert integrity.checks(LIMITED) == integrity.Checks(("ours",), 1)
     monkeypatch.setattr(blocks.saved, "everything", lambda _: {"crm": None, "shop": None})
     assert restores.targets(LIMITED) == ["shop"]
 
@@ -308,6 +309,17 @@ def test_a_restore_that_waits_is_of_the_backup_that_was_looked_at(monkeypatch: p
     monkeypatch.setattr(deployments.requests, "put_restore", put.append)
     restores.start(LIMITED, RESTORE.model_copy(update={"backup": "ours"}))
     assert [wish.backup for wish in put] == ["the id of ours"]
+
+
+def test_what_is_followed_is_of_its_own_kind() -> None:
+    """Another's wish does not fit, and the complaint about that would show it."""
+    flow = SimpleNamespace(name="restore")
+    client: Any = SimpleNamespace(read_flow_run=lambda _: SimpleNamespace(flow_id=1), read_flow=lambda _: flow)
+    some = str(UUID(int=1))
+    assert deployments.requests._require(client, some, "restore").flow_id == 1
+    for reference, kind in ((some, "integrity"), ("no id", "restore")):
+        with pytest.raises(NotFound):
+            deployments.requests._require(client, reference, kind)
 
 
 def test_what_is_ones_own_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
