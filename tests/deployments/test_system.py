@@ -254,6 +254,7 @@ def test_a_killed_system_and_a_stopped_one_leave_nothing_that_runs_for_ever(tmp_
         assert _recorded(cancelled) is RunState.CANCELLED
         assert state_of(cancelled) is StateType.CANCELLED
         assert len(list(backups.glob("cut-*/*"))) == 1
+        assert [left.name for left in (backups / ".incoming").iterdir()] == [".gate"]
         _end_of_server(home)
 
 
