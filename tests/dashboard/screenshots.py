@@ -61,11 +61,28 @@ def _take(page: BrowserPage, view: str) -> None:
     page.fill("#password", PASSWORD)
     page.click("button")
     for one in (one for pages in SECTIONS.values() for one in pages):
-        page.goto(f"/{one.path}")
-        page.get_by_role("heading", level=1).first.wait_for()
-        page.wait_for_timeout(SETTLE)
-        page.screenshot(path=PICTURES / f"{one.path or 'home'}-{view}.png")
-        print(f"{one.title:20} {view}", file=sys.stderr, flush=True)  # noqa: T201
+        _picture(page, f"/{one.path}", f"{one.path or 'home'}-{view}")
+    backup_id = _newest()
+    _picture(page, f"/backups?backup={backup_id}", f"backup-{view}")
+    page.goto(f"/restore?backup={backup_id}")
+    page.get_by_text("See what would happen").click()
+    _picture(page, "", f"restore-{view}")
+
+
+def _picture(page: BrowserPage, path: str, name: str) -> None:
+    if path:
+        page.goto(path)
+    page.get_by_role("heading", level=1).first.wait_for()
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
+    page.wait_for_timeout(SETTLE)
+    page.screenshot(path=PICTURES / f"{name}.png")
+    print(name, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _newest() -> str:
+    from services.records import catalog
+
+    return catalog().find("nightly-shop/latest").manifest.backup_id
 
 
 @contextmanager
