@@ -29,8 +29,7 @@ class Run:
 
     ``source`` is what it reads or writes, as far as it is saved under a name; ``trigger`` is schedule, manual or
     python; ``stage`` what an unfinished run does, in words; ``position`` its place among those that wait, from 1 on;
-    ``seconds`` what it has taken so far, or in all; ``host`` the machine that carries it out, empty for one that was
-    begun on the command line.
+    ``seconds`` what it has taken so far, or in all; ``host`` the machine that carries it out, if that is known.
     """
 
     run_id: str

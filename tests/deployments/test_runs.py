@@ -151,7 +151,7 @@ def test_a_run_on_the_command_line_is_ended_by_its_own_process(system: System, t
         until(lambda: (run := at_hand("typed-here")) and is_recorded(run.run_id), "the run to begin")
         run = at_hand("typed-here")
         assert run
-        assert (run.host, run.trigger, run.source) == ("", "manual", "typed")
+        assert (run.trigger, run.source) == ("manual", "typed")
         assert actions.cancel(LOCAL_ADMINISTRATOR, run.run_id).state is RunState.CANCELLED
         _, said = typed.communicate(timeout=30)
     assert typed.returncode == 143
