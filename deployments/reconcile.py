@@ -7,8 +7,10 @@ A worker that is killed together with its runs leaves them "running" for ever. T
   neither its state nor its beat has changed, while we were watching. Seconds are counted by our own clock, and from
   anew when we could not look for a while: an outage of the Prefect API makes nobody dead.
 
-A run whose process is stopped, or that cannot reach the Prefect API itself, shows no sign; its home then gives one for
-it. Whoever was taken for dead wrongly, for its whole machine was cut off, tells of its own end later, and that counts.
+A run whose process is stopped, or only starting, shows no sign; its worker and its home then give one for it. Whoever
+was taken for dead wrongly, for its whole machine was cut off, tells of its own end later, and that counts.
+
+A run that is told to end by nobody but Prefect, because its worker is gone, is ended here.
 """
 
 from __future__ import annotations

@@ -10,10 +10,12 @@ import asyncio
 import os
 import signal
 import socket
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import anyio
+import httpx
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelling
@@ -23,7 +25,7 @@ from core.log import configure, logger
 from core.settings import settings
 from deployments.pool import POOL
 from deployments.system import END_SECONDS
-from tasks.heartbeat import HOST
+from tasks.heartbeat import BEAT, BEAT_SECONDS, HOST
 
 log = logger(service="worker")
 
@@ -53,11 +55,22 @@ class Worker(ProcessWorker):
     ) -> ProcessWorkerResult:
         """Carry out one run, and say on which machine that is."""
         self._mine.add(flow_run.id)
+        vouching = asyncio.create_task(self._vouch_for(flow_run.id))
         try:
             await self.client.update_flow_run_labels(flow_run.id, {HOST: socket.gethostname()})
             return await super().run(flow_run, configuration, task_status)
         finally:
+            vouching.cancel()
             self._mine.discard(flow_run.id)
+
+    async def _vouch_for(self, flow_run_id: UUID) -> None:
+        """Say that a run lives: on a busy machine its process may take minutes to come to where it says so itself."""
+        while True:
+            try:
+                await self.client.update_flow_run_labels(flow_run_id, {BEAT: datetime.now(UTC).isoformat()})
+            except (PrefectException, httpx.HTTPError, OSError) as error:
+                log.debug("missed a beat", run=str(flow_run_id), reason=type(error).__name__)
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def end(self) -> None:
         """Cancel what runs, and wait until it is cleaned up."""
