@@ -18,9 +18,10 @@ PHONE = ViewportSize(width=390, height=844)
 PATIENCE = 30_000  # milliseconds that anything on a page may take
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for the session."""
+    """One Chromium for a module. It keeps an event loop in this thread, in which Prefect's synchronous calls would do
+    nothing: no other module is to meet that."""
     if not CHROMIUM.exists():
         pytest.fail(f"Chromium is not installed; {INSTALL}")
     with sync_playwright() as playwright:
