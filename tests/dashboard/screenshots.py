@@ -73,7 +73,7 @@ def _picture(page: BrowserPage, path: str, name: str) -> None:
     if path:
         page.goto(path)
     page.get_by_role("heading", level=1).first.wait_for()
-    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
+    page.locator("[data-testid=stSkeleton]").first.wait_for(state="hidden")
     page.wait_for_timeout(SETTLE)
     page.screenshot(path=PICTURES / f"{name}.png")
     print(name, file=sys.stderr, flush=True)  # noqa: T201
