@@ -124,9 +124,9 @@ def test_code_that_a_restore_has_lost_is_found_before_anything_is_put_in_place(
     assert cut == 1
     with opened(rich).restore(RestoreTarget("copy", expected=contents)) as restoration:
         restoration.load([text])
-        file = ManifestFile.model_construct(database="rich", contents=contents)
+        file = ManifestFile.model_construct(database="rich", kind="database", contents=contents)
         with pytest.raises(ComparisonFailed, match=rf"\d {kind} instead of \d"):
-            compare_and_publish(restoration, Piece("rich.sql", file, RestoreTarget("copy")))
+            compare_and_publish(restoration, Piece("rich.sql", file, RestoreTarget("copy", expected=contents)))
     assert rich.names() == {"rich"}
 
 

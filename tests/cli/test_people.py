@@ -23,7 +23,7 @@ def people(dbackup: Dbackup) -> Dbackup:
     create = ("user", "create")
     assert dbackup(*create, "ada", "--group", "administrators", "--password-stdin", typed=f"{PASSWORD}\n").code == 0
     dbackup.succeeds("group", "create", "operators", "--permission", "backups:*", "--source", "shop-prod")
-    made = dbackup.succeeds(*create, "grace", "--group", "operators", "--password-stdin", typed=PASSWORD)
+    made = dbackup.succeeds(*create, "hopper", "--group", "operators", "--password-stdin", typed=PASSWORD)
     assert made["groups"] == ["operators"]
     return dbackup
 
@@ -40,17 +40,17 @@ def test_who_is_made_here_can_log_in(people: Dbackup) -> None:
 def test_what_a_group_permits_is_shown_and_changed_in_parts(people: Dbackup) -> None:
     backups = sorted(one for one in Permission if one.startswith("backups:"))
     shown = people.succeeds("group", "show", "OPERATORS")
-    assert (shown["permissions"], shown["sources"], shown["members"]) == (backups, ["shop-prod"], ["grace"])
+    assert (shown["permissions"], shown["sources"], shown["members"]) == (backups, ["shop-prod"], ["hopper"])
     changed = people.succeeds("group", "set", "operators", "--permission", "backups:read")
     assert (changed["permissions"], changed["sources"]) == (["backups:read"], ["shop-prod"])
     assert people.succeeds("group", "set", "operators", "--all-sources")["sources"] is None
 
 
 def test_members_come_and_go(people: Dbackup) -> None:
-    people.succeeds("group", "remove", "operators", "grace")
-    assert people.succeeds("user", "show", "grace")["groups"] == []
-    people.succeeds("group", "add", "operators", "grace")
-    assert people.succeeds("user", "show", "grace")["groups"] == ["operators"]
+    people.succeeds("group", "remove", "operators", "hopper")
+    assert people.succeeds("user", "show", "hopper")["groups"] == []
+    people.succeeds("group", "add", "operators", "hopper")
+    assert people.succeeds("user", "show", "hopper")["groups"] == ["operators"]
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_members_come_and_go(people: Dbackup) -> None:
         (("group", "delete", "administrators", "--yes"), 1, "protected"),
         (("user", "show", "nobody"), 1, "no user nobody"),
         (("user", "invite"), 1, "an administrator already"),
-        (("user", "delete", "grace"), 2, "--yes"),
-        (("user", "password", "grace"), 2, "--password-stdin"),
+        (("user", "delete", "hopper"), 2, "--yes"),
+        (("user", "password", "hopper"), 2, "--password-stdin"),
         (("group", "create", "x", "--permission", "backups:reed"), 2, "backups:read"),
         (("group", "set", "operators", "--source", "x", "--all-sources"), 2, "or for all"),
-        (("token", "create", "x", "--user", "grace", "--permission", "vault:reveal"), 1, "its owner has not"),
+        (("token", "create", "x", "--user", "hopper", "--permission", "vault:reveal"), 1, "its owner has not"),
         (("token", "revoke", "dbk_nothin"), 1, "no token"),
         (("audit", "--since", "yesterday"), 2, "7d"),
     ],
@@ -93,18 +93,18 @@ def test_a_token_is_shown_once_and_lies_nowhere_in_clear(people: Dbackup, home: 
 
 
 def test_a_password_is_changed_and_a_user_disabled(people: Dbackup) -> None:
-    people.succeeds("user", "password", "grace", "--password-stdin", typed="another long password\n")
-    sessions.log_in("grace", SecretStr("another long password"), Client("::1"))
-    people.succeeds("user", "disable", "grace")
+    people.succeeds("user", "password", "hopper", "--password-stdin", typed="another long password\n")
+    sessions.log_in("hopper", SecretStr("another long password"), Client("::1"))
+    people.succeeds("user", "disable", "hopper")
     assert "disabled" in people("user", "list", "--search", "grac").out
-    people.succeeds("user", "enable", "grace")
-    people.succeeds("user", "reset-second-factor", "grace")
+    people.succeeds("user", "enable", "hopper")
+    people.succeeds("user", "reset-second-factor", "hopper")
 
 
 def test_the_audit_tells_what_was_done_here(people: Dbackup) -> None:
     entries = people.succeeds("audit", "--action", "users.create", "--since", "1h")["entries"]
     assert [(one["who"], one["target"], one["origin"], one["result"]) for one in entries] == [
-        ("local administrator", "grace", "command line", "done"),
+        ("local administrator", "hopper", "command line", "done"),
         ("local administrator", "ada", "command line", "done"),
     ]
     refused = people.succeeds("audit", "--limit", 1)
