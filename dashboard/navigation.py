@@ -28,7 +28,7 @@ def navigate(who: Identity, sections: Mapping[str, Sequence[Page]]) -> None:
     if "" not in entries:
         first = next(iter(shown.values()))
         first.insert(0, _way_to(first[0]))
-    st.navigation(shown).run()
+    st.navigation(shown, expanded=True).run()
 
 
 def _way_to(page: st.Page) -> st.Page:
