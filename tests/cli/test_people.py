@@ -96,16 +96,15 @@ def test_a_password_is_changed_and_a_user_disabled(people: Dbackup) -> None:
     people.succeeds("user", "password", "hopper", "--password-stdin", typed="another long password\n")
     sessions.log_in("hopper", SecretStr("another long password"), Client("::1"))
     people.succeeds("user", "disable", "hopper")
-    assert "disabled" in people("user", "list", "--search", "grac").out
+    assert "disabled" in people("user", "list", "--search", "hopp").out
     people.succeeds("user", "enable", "hopper")
     people.succeeds("user", "reset-second-factor", "hopper")
 
 
 def test_the_audit_tells_what_was_done_here(people: Dbackup) -> None:
     entries = people.succeeds("audit", "--action", "users.create", "--since", "1h")["entries"]
-    assert [(one["who"], one["target"], one["origin"], one["result"]) for one in entries] == [
-        ("local administrator", "hopper", "command line", "done"),
-        ("local administrator", "ada", "command line", "done"),
+    assert [(one["who"], one["origin"], one["result"]) for one in entries if one["target"] == "hopper"] == [
+        ("local administrator", "command line", "done")
     ]
     refused = people.succeeds("audit", "--limit", 1)
     assert (len(refused["entries"]), refused["more"]) == (1, True)
