@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,19 @@ from actions import sessions
 from core.permissions import Permission
 from services.accounts.sessions import Client
 from tests.cli.conftest import Dbackup
-from tests.home import files_of
+from tests.home import files_of, forget_settings
 
 PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_catalog(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nobody else is known here: who is the last administrator must not hang on other modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DBACKUP_DATABASE_URL", f"sqlite:///{tmp_path_factory.mktemp('people')}/catalog.db")
+        forget_settings()
+        yield
+    forget_settings()
 
 
 @pytest.fixture(scope="module")
