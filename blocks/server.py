@@ -86,7 +86,12 @@ def _configure(auth: str, url: str) -> None:
 def _server() -> uvicorn.Server:
     import prefect
     from prefect.server.api.server import create_app
+    from prefect.server.database.dependencies import set_database_config
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
+    from blocks.server_database import WaitingSqlite
+
+    set_database_config(WaitingSqlite(connection_url=PREFECT_API_DATABASE_CONNECTION_URL.value()))
     # The setting chooses only which interface opens first; one whose files are not found is not served at all.
     prefect.__ui_v2_static_path__ = Path(os.devnull) / "ui-v2"
     return uvicorn.Server(uvicorn.Config(create_app(final=True), log_level="warning", lifespan="on"))
