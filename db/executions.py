@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import ConfigurationError
@@ -18,6 +18,7 @@ from core.runs import Run
 from core.states import RunState
 from db.models import ExecutionRow
 from db.session import Database
+from db.upserts import insert_into
 
 _OPEN = [state.value for state in RunState if not state.is_final]
 _PRESUMED = RunState.CRASHED.value
@@ -110,6 +111,18 @@ class Executions:
         whose = {"job_name": job_name} if job_name else {}
         before = _OPEN if state is RunState.CRASHED else [*_OPEN, _PRESUMED]
         self._advance(execution_id, before, {**values, **whose, "summary": summary, "error": error, "report": report})
+
+    def note_ended(self, run: Execution) -> None:
+        """Record a run that ended before it could be recorded. One of this id is left as it is."""
+        row = {**asdict(run), "state": run.state.value}
+        with self._database.session() as session:
+            session.execute(insert_into(session, ExecutionRow).values(row).on_conflict_do_nothing())
+
+    def discard(self, execution_id: str) -> None:
+        """Forget a run that has not ended, as if it had never been."""
+        query = delete(ExecutionRow).where(ExecutionRow.execution_id == execution_id, ExecutionRow.state.in_(_OPEN))
+        with self._database.session() as session:
+            session.execute(query)
 
     def amend(self, execution_id: str, *, summary: str, report: str) -> None:
         """Bring the report of a run that is over up to date: its state, and when it ended, stay as they are."""

@@ -16,5 +16,5 @@ _INSERT: Mapping[str, Callable[[type[Table]], sqlite.Insert | postgresql.Insert]
 
 
 def insert_into(session: Session, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that knows ``on_conflict_do_update``."""
+    """An INSERT that knows ``on_conflict_do_update`` and ``on_conflict_do_nothing``."""
     return _INSERT[session.get_bind().dialect.name](table)

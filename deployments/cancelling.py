@@ -20,7 +20,7 @@ from core.errors import ConfigurationError, ConnectionError
 from core.log import logger
 from core.runs import Run
 from core.states import RunState
-from deployments import processes
+from deployments import processes, unrecorded
 from deployments.client import prefect_client
 from deployments.run_facts import state_of
 from deployments.runs import find
@@ -30,7 +30,6 @@ from tasks.late_states import told_state
 
 QUICK_SECONDS = 10.0  # in which a run that nobody carries out, or is only starting, comes to its end
 PATIENCE_SECONDS = 40.0  # for a worker, which gives a run 30 seconds to clean up
-RECORDED = frozenset({"backup", "restore", "integrity", "heal", "janitor"})  # kinds that the catalog has
 MOST_PROCESSES = 5
 _LOOK_SECONDS = 0.2
 log = logger(service="cancel")
@@ -77,8 +76,8 @@ def _end(client: SyncPrefectClient, run: Run) -> None:
 def _agree(client: SyncPrefectClient, run: Run) -> None:
     """Let the catalog and Prefect say the same; what a run has said of itself at its end counts."""
     recorded = executions().of_flow_run(run.run_id)
-    if recorded is None and run.kind in RECORDED and _ended_as(client, run) in (RunState.CANCELLED, None):
-        executions().create(run.kind, run.job, flow_run_id=run.run_id)
+    if recorded is None and _ended_as(client, run) in (RunState.CANCELLED, None):
+        unrecorded.note(client.read_flow_run(UUID(run.run_id)), run.kind, RunState.CANCELLED)
         recorded = executions().of_flow_run(run.run_id)
     if recorded and not recorded.state.is_final:
         with suppress(ConfigurationError):  # it has said so itself, just now

@@ -1,9 +1,9 @@
 """What was missed while nothing could run is made up once, and never in a burst.
 
 Prefect plans runs ahead. After an outage all that are late by then would start one after the other, each of them a full
-backup. So before a worker takes runs, :func:`settle` leaves of each job's late runs the newest, which stands for all of
-them, and skips the others; where none was planned, because the server was away too, it plans one. A job that does not
-want to catch up, or is paused, loses its late runs.
+backup. So before a worker takes runs, for the first time or again after a time in which it could not, :func:`settle`
+leaves of each job's late runs the newest, which stands for all of them, and skips the others; where none was planned,
+because the server was away too, it plans one. A job that does not want to catch up, or is paused, loses its late runs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def decide(late: Sequence[LateRun], missed: datetime | None, *, catch_up: bool, 
 
 
 def settle(now: datetime | None = None) -> tuple[Settled, ...]:
-    """Settle the late runs of every job. Call it before a worker starts. Raises ConnectionError."""
+    """Settle the late runs of every job. Call it before a worker takes any. Raises ConnectionError."""
     now = now or datetime.now(UTC)
     with prefect_client() as client:
         found = [_settled(client, one, now) for one in jobs.deployments(client)]

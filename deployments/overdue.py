@@ -2,6 +2,9 @@
 
 Nobody but this notices a job that has stopped running. A schedule of the system runs :data:`overdue`; the command
 ``dbackup job overdue`` looks by the same function, and tells nobody a second time.
+
+The history is no diary of looks: one leaves a record when it finds something else than the newest recorded one, when it
+tells somebody, or when it fails. So a job that is overdue for a week stands there a few times and not each hour.
 """
 
 from __future__ import annotations
@@ -11,19 +14,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from blocks.addresses import open_channel
-from core.errors import DBackupError, NotificationError
+from core.errors import DBackupError
 from core.events import Event
 from core.jobs import Address, JobSpec
 from core.log import logger
 from core.reports import Delivery
+from core.states import RunState
+from core.upkeep import OverdueReport
+from db.executions import WantedRuns
 from deployments import jobs
 from deployments.jobs import UnreadableJob
-from flows.sealed_flow import sealed_flow
+from flows.sealed_flow import ended, sealed_flow
 from services import freshness, notifications
 from services.freshness import Freshness
 from services.overdue import Alarm, due
-from services.records import alarms
+from services.records import alarms, executions
+from tasks.bookkeeping import complete, discard, recorded
 
+KIND = "overdue"
+LOOKED_BACK = 20  # records, of which some may be of looks that failed and found nothing out
 log = logger(service="overdue")
 
 
@@ -44,17 +53,45 @@ class Look:
 
 
 @sealed_flow("overdue")
-def overdue() -> None:
-    """Look at every job once. Raises NotificationError when somebody could not be told, after all others were."""
-    found = look(datetime.now(UTC))
+def overdue() -> OverdueReport:
+    """Look at every job once. Raises RunFailed, with the report, when somebody could not be told."""
+    started_at = datetime.now(UTC)
+    with recorded(KIND, "every job") as execution:
+        found = look(started_at)
+        _log(found)
+        report = _report(found, started_at)
+        if report.says_the_same_as(_last()):
+            discard(execution)
+        else:
+            complete(execution, report)
+    return ended(report)
+
+
+def _log(found: Look) -> None:
     for one in found.checked:
         if one.freshness.overdue:
             log.warning("overdue", job=one.freshness.job, last_good=str(one.freshness.last_good))
     for broken in found.unreadable:
         log.warning("a job cannot be read, so nobody watches it", job=broken.name, reason=broken.problem)
-    failed = [told for one in found.checked for told in one.told if not told.delivered]
-    if failed:
-        raise NotificationError("; ".join(map(str, failed)), hint=failed[0].hint)
+
+
+def _report(found: Look, started_at: datetime) -> OverdueReport:
+    told = tuple(delivery for one in found.checked for delivery in one.told)
+    failed = sum(not one.delivered for one in told)
+    return OverdueReport(
+        state=RunState.of(succeeded=len(told) - failed, failed=failed) if failed else RunState.SUCCESS,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        overdue=tuple(sorted(one.freshness.job for one in found.checked if one.freshness.overdue)),
+        unreadable=tuple(sorted(one.name for one in found.unreadable)),
+        told=told,
+    )
+
+
+def _last() -> OverdueReport | None:
+    """What the newest recorded look found."""
+    reports = [one.report for one in executions().search(WantedRuns(kind=KIND), limit=LOOKED_BACK) if one.report]
+    return OverdueReport.model_validate_json(reports[0]) if reports else None
 
 
 def look(now: datetime) -> Look:

@@ -10,7 +10,8 @@ A worker that is killed together with its runs leaves them "running" for ever. T
 A run whose process is stopped, or only starting, shows no sign; its worker and its home then give one for it. Whoever
 was taken for dead wrongly, for its whole machine was cut off, tells of its own end later, and that counts.
 
-A run that is told to end by nobody but Prefect, because its worker is gone, is ended here.
+A run that is told to end by nobody but Prefect, because its worker is gone, is ended here. One that ended before it
+was recorded is recorded here.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from prefect.states import Cancelled, Crashed
 from core.log import logger
 from deployments import processes
 from deployments.client import prefect_client
+from deployments.unrecorded import Unrecorded
 from tasks import heartbeat
 from tasks.bookkeeping import mark_crashed, note_lost
 from tasks.late_states import OPEN, settle
@@ -60,6 +62,7 @@ class Watch:
     _silences: dict[UUID, Silence] = field(default_factory=dict)
     _cancelled: dict[UUID, float] = field(default_factory=dict)  # since when its end is waited for
     _looked_at: float = float("-inf")
+    _unrecorded: Unrecorded = field(default_factory=Unrecorded)
 
     def look(self) -> list[str]:
         """End the runs that are dead, and give their names. Raises ConnectionError when Prefect cannot be asked."""
@@ -71,7 +74,9 @@ class Watch:
             living = {*heartbeat.living(), *(run for _, run in processes.carried_out())}
             dead = [run for run in runs if self._is_dead(client, run, lives=str(run.id) in living)]
             self._looked_at = self.clock()
-            return [run.name for run in dead if _ended(client, run)]
+            ended = [run.name for run in dead if _ended(client, run)]
+            self._unrecorded.note(client)
+            return ended
 
     def _forget(self, runs: list[FlowRun]) -> None:
         """Remember nothing of runs that are over, nor of a time in which we did not look."""

@@ -31,6 +31,11 @@ _TOLD = {
     "restore": "wish",
     "integrity": "wish",
 }  # the parameter that says what is wanted
+_SUBJECTS = {
+    "janitor": "leftovers",
+    "catalog-sync": "every storage",
+    "overdue": "every job",
+}  # of what has no parameter
 
 
 def state_of(state: State[Any] | None) -> RunState:
@@ -144,7 +149,7 @@ def _subject(kind: str, wanted: Mapping[str, Any]) -> str:
         case "restore" | "integrity":
             return str(wanted.get("backup") or "every backup")
         case _:
-            return "leftovers" if kind == "janitor" else ""
+            return _SUBJECTS.get(kind, "")
 
 
 def _source(wanted: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ def at_hand() -> tuple[Run, ...]:
     if not _is_there():
         return ()
     with prefect_client() as client:
-        kinds = _kinds(client)
+        kinds = flows(client)
         at_work = _read(client, FlowRunFilter(state=_in(AT_WORK)), FlowRunSort.START_TIME_ASC)
         waiting = _read(client, _due(), FlowRunSort.EXPECTED_START_TIME_ASC)
         progress = _progress(client, [one.id for one in at_work])
@@ -160,7 +160,7 @@ def _only_in_prefect(reference: str) -> Iterable[Run]:
     except ValueError:
         return ()
     with prefect_client() as client:
-        kinds = _kinds(client) if known else {}
+        kinds = flows(client) if known else {}
     return [run_facts.open_run(one, kinds[one.flow_id]) for one in known.values() if one.flow_id in kinds]
 
 
@@ -176,12 +176,12 @@ def _by_id(ids: Sequence[UUID]) -> dict[str, FlowRun]:
     return found
 
 
-def _kinds(client: SyncPrefectClient) -> dict[UUID, str]:
+def flows(client: SyncPrefectClient) -> dict[UUID, str]:
     """Our flows by their ids: a server may be shared with others."""
-    return {one.id: one.name for one in client.read_flows(flow_filter=_OURS)}
+    return {one.id: one.name for one in client.read_flows(flow_filter=OURS)}
 
 
-_OURS = FlowFilter(name=FlowFilterName(any_=list(KINDS)))
+OURS = FlowFilter(name=FlowFilterName(any_=list(KINDS)))
 
 
 def _due() -> FlowRunFilter:
@@ -196,7 +196,7 @@ def _in(states: Iterable[StateType]) -> FlowRunFilterState:
 def _read(client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort) -> list[FlowRun]:
     found: list[FlowRun] = []
     while page := client.read_flow_runs(
-        flow_filter=_OURS, flow_run_filter=wanted, sort=sort, limit=PAGE, offset=len(found)
+        flow_filter=OURS, flow_run_filter=wanted, sort=sort, limit=PAGE, offset=len(found)
     ):
         found += page
     return found

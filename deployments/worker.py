@@ -1,7 +1,9 @@
 """``python -m deployments.worker``: takes runs from the queue and carries each out in a process of its own.
 
-Told to end, it takes nothing more, cancels what runs, and waits until that is cleaned up. Where the API is comes from
-``PREFECT_API_URL``; the run's process gets this process' environment, so nothing of it stands in an argument list.
+Told to end, it takes nothing more, cancels what runs, and waits until that is cleaned up. When it could take nothing
+for a while, for the API was away or the machine slept, what was missed is settled first: else all of it would start.
+Where the API is comes from ``PREFECT_API_URL``; the run's process gets this process' environment, so nothing of it
+stands in an argument list.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import asyncio
 import os
 import signal
 import socket
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -21,6 +25,7 @@ from prefect.exceptions import PrefectException
 from prefect.states import Cancelling
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from core.errors import ConnectionError, DBackupError
 from core.log import configure, logger
 from core.settings import settings
 from deployments.pool import POOL
@@ -28,6 +33,18 @@ from deployments.system import END_SECONDS
 from tasks.heartbeat import BEAT, BEAT_SECONDS, HOST
 
 log = logger(service="worker")
+AWAY_SECONDS = 60.0  # half of what a run may be late and still be on time
+
+
+def _clock() -> float:
+    """Seconds that go on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _settle() -> None:
+    from deployments import missed  # with all the flows, which a worker does not need otherwise
+
+    log.info("could take nothing for a while: settling what was missed", jobs=len(missed.settle()))
 
 
 class Worker(ProcessWorker):
@@ -38,14 +55,33 @@ class Worker(ProcessWorker):
         """A name of its own among Prefect's workers: it serves pools of its base's type, and takes nobody's place."""
         return f"{POOL}-{cls.type}"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] = _clock) -> None:
         super().__init__(work_pool_name=POOL, name=name, create_pool_if_not_found=False)
         self._mine: set[UUID] = set()
         self._ending = False
+        self._clock = clock
+        self._took_at = clock()
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take what waits, unless the end has come."""
-        return [] if self._ending else await super().get_and_submit_flow_runs()
+        if self._ending or not await self._is_settled():
+            return []
+        taken = await super().get_and_submit_flow_runs()
+        self._took_at = self._clock()
+        return taken
+
+    async def _is_settled(self) -> bool:
+        """Settle what was missed when nothing could be taken for a while. False while the API is still away."""
+        if self._clock() - self._took_at <= AWAY_SECONDS:
+            return True
+        try:
+            await asyncio.to_thread(_settle)
+        except ConnectionError as error:
+            log.warning("takes nothing before what was missed is settled", reason=error.message)
+            return False
+        except DBackupError as error:
+            log.warning("could not settle what was missed", reason=error.message)
+        return True
 
     async def run(
         self,

@@ -21,13 +21,23 @@ from core.errors import ConfigurationError, ConnectionError, DBackupError, RunFa
 from core.log import logger
 from core.masking import mask
 from core.reports import BackupReport, CleaningReport, Failure, HealReport, IntegrityReport, RestoreReport
-from tasks import heartbeat
+from core.upkeep import CatalogReport, OverdueReport
+from tasks import bookkeeping, heartbeat
 from tasks.step import guarded
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Report = TypeVar("Report", BackupReport, RestoreReport, IntegrityReport, HealReport, CleaningReport)
+Report = TypeVar(
+    "Report",
+    BackupReport,
+    RestoreReport,
+    IntegrityReport,
+    HealReport,
+    CleaningReport,
+    CatalogReport,
+    OverdueReport,
+)
 
 _told: ContextVar[list[Any]] = ContextVar("told")
 log = logger(service="prefect")
@@ -139,7 +149,7 @@ def ended(report: Report) -> Report:
     return cast(Report, failed)  # Prefect takes a state for a result and gives the caller what is in it
 
 
-def _failure(report: BackupReport | RestoreReport | IntegrityReport | HealReport | CleaningReport) -> RunFailed:
+def _failure(report: bookkeeping.Report) -> RunFailed:
     first = next(iter(report.failures))
     return RunFailed(f"{report.summary}: {first}", hint=first.hint, report=report)
 

@@ -21,7 +21,7 @@ from services.backups import saved_job
 from services.freshness import Freshness
 from services.records import executions, inventory, owed_copies
 
-KINDS = ("backup", "restore", "integrity", "heal", "janitor")
+KINDS = ("backup", "restore", "integrity", "heal", "janitor", "catalog-sync", "overdue")
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,15 @@ from core.masking import mask
 from core.reports import BackupReport, CleaningReport, HealReport, IntegrityReport, RestoreReport
 from core.settings import settings
 from core.states import RunState
+from core.upkeep import CatalogReport, OverdueReport
 from services.records import executions
 from services.workspace import sweep, workspace
 from tasks.late_states import RUN, settle
 from tasks.step import step
 
 log = logger(service="catalog")
+
+Report = BackupReport | RestoreReport | IntegrityReport | HealReport | CleaningReport | CatalogReport | OverdueReport
 
 
 @contextmanager
@@ -87,9 +90,7 @@ def _finish(execution: str, state: RunState, reason: str) -> None:
 
 
 @step("complete")
-def complete(
-    execution: str, report: BackupReport | RestoreReport | IntegrityReport | HealReport | CleaningReport
-) -> None:
+def complete(execution: str, report: Report) -> None:
     """Record how the run ended; what is stored is stored, whether this works or not."""
     # A restore is begun of "latest" or of an id; from here on it is known whose backup that was.
     whose = report.job if isinstance(report, RestoreReport) else ""
@@ -99,6 +100,14 @@ def complete(
     except DBackupError as error:
         log.warning("could not record how the run ended", reason=error.message)
     log.info("run ended", state=report.state.value, summary=report.summary)
+
+
+def discard(execution: str) -> None:
+    """Leave no record of a run that ended well and has nothing to tell."""
+    try:
+        executions().discard(execution)
+    except DBackupError as error:
+        log.warning("the record of a run with nothing to tell stays", reason=error.message)
 
 
 def amend(execution: str, report: BackupReport) -> None:

@@ -12,7 +12,9 @@ from prefect.client.schemas.actions import DeploymentUpdate
 
 from blocks.api import prefect_api
 from cli.exits import FAILED, PARTIAL, USAGE
-from core.errors import NotificationError
+from core.errors import RunFailed
+from db.executions import WantedRuns
+from services.records import executions
 from tests.cli.conftest import Dbackup
 from tests.disks import read_only
 from tests.servers.webhooks import Answer, Webhooks
@@ -160,12 +162,24 @@ def test_a_schedule_looks_for_overdue_jobs_as_the_command_does(
     monkeypatch.setattr("services.notifications.PAUSES", ())
     clock.ahead = timedelta(hours=27)
     json_service.next.append(Answer(503))
-    with pytest.raises(NotificationError, match="job-ops was not told"):
+    with pytest.raises(RunFailed, match="overdue: watched: job-ops"):
         overdue()
+    before = looks()
     overdue()
     overdue()
     assert len(json_service.taken) == 1
     assert "was told" not in dbackup("job", "overdue").err
+    assert looks() == before + 1, "one that finds what is known, and tells nobody, is not in the history"
+    told, failed = dbackup.succeeds("run", "list", "--kind", "overdue")["ended"][:2]
+    assert (failed["state"], told["state"]) == ("FAILED", "SUCCESS")
+    assert told["summary"] == "look for overdue jobs SUCCESS: overdue: watched"
+    clock.ahead = timedelta()
+    overdue()
+    assert executions().search(WantedRuns(kind="overdue"), limit=1)[0].summary.endswith("SUCCESS: none"), "it is news"
+
+
+def looks() -> int:
+    return executions().count(WantedRuns(kind="overdue"))
 
 
 def test_what_a_job_needs_is_not_removed_under_it(dbackup: Dbackup, job: str) -> None:

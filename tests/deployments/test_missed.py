@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,13 +15,17 @@ from hypothesis import strategies as st
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.workers.process import ProcessWorker
 
 from actions import saved
 from actions.door import LOCAL_ADMINISTRATOR
 from blocks.api import prefect_api
+from core.errors import ConnectionError
 from core.jobs import Address, JobSpec
 from deployments import jobs
 from deployments.missed import ON_TIME, SKIPPED, Decision, LateRun, decide, settle
+from deployments.worker import AWAY_SECONDS, Worker
 from tests.home import end_server
 from tests.waiting import until
 
@@ -120,6 +125,40 @@ def test_a_run_that_nobody_could_plan_is_made_up_once(home: Path, hourly: str) -
     assert "makes up the run of" in (made.state.message or "")
     assert settle() == ()
     assert [run.id for run in waiting(hourly)] == [made.id]
+
+
+def test_a_worker_that_could_take_nothing_for_a_while_settles_what_was_missed_before_it_takes_again(
+    home: Path, hourly: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    async def take(_: ProcessWorker) -> list[FlowRun]:
+        taken.append(await asyncio.to_thread(lambda: len(waiting(hourly))))
+        return []
+
+    now = [0.0]
+    monkeypatch.setattr(ProcessWorker, "get_and_submit_flow_runs", take)
+
+    def look(seconds: float) -> None:
+        now[0] += seconds
+        with prefect_api() as api, temporary_settings({PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth}):
+            asyncio.run(worker.get_and_submit_flow_runs())
+
+    worker = Worker("here", clock=lambda: now[0])
+    look(2)
+    away(home, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("deployments.missed.settle", refused)
+        look(AWAY_SECONDS + 1)
+    assert taken == [0], "nothing is taken before it is settled"
+    look(2)
+    look(2)
+    assert taken == [0, 1, 1]
+    assert sum(run.state_name == SKIPPED for run in runs(hourly)) == 2
+
+
+def refused() -> None:
+    raise ConnectionError("the Prefect API does not answer")
 
 
 def test_a_paused_job_makes_nothing_up(home: Path, hourly: str) -> None:
