@@ -12,14 +12,18 @@ from core.permissions import Permission
 if TYPE_CHECKING:
     from deployments.pool import Queue
     from deployments.supervisor import News
+    from deployments.system import Extent
 
 
 @action(Permission.SYSTEM_WRITE)
-def run(who: Identity, tell: Callable[[News], None], started: Callable[[], None], ended: Event) -> None:
-    """Run the system until ``ended`` is set. Raises ConfigurationError when one of this home runs already."""
+def run(who: Identity, extent: Extent, tell: Callable[[News], None], started: Callable[[], None], ended: Event) -> None:
+    """Run the system, or the part of it that is wanted here, until ``ended`` is set.
+
+    Raises ConfigurationError when one of this home runs already, or a worker has nothing that it shares with others.
+    """
     from deployments import system
 
-    system.run(tell, started, ended)
+    system.run(extent, tell, started, ended)
 
 
 @action(Permission.JOBS_READ)

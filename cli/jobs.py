@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 jobs = typer.Typer(help="Backups that are described once, and run by their name.", no_args_is_help=True)
 
 _SCHEDULE = "When it runs"
+_START_THERE = "start a worker where its source can be reached: dbackup up --queue"
 Cron = Annotated[
     str | None,
     typer.Option(
@@ -38,6 +39,15 @@ Cron = Annotated[
 CatchUp = Annotated[
     bool,
     typer.Option(help="Make up one run for those missed while nothing could run.", rich_help_panel=_SCHEDULE),
+]
+QueueLabel = Annotated[
+    str,
+    typer.Option(
+        "--queue",
+        metavar="LABEL",
+        help="Only workers that serve this label take its runs.",
+        rich_help_panel="Where it runs",
+    ),
 ]
 
 
@@ -53,6 +63,7 @@ def create(  # noqa: PLR0913 - the parameters of a command are its options
     ],
     cron: Cron = None,
     catch_up: CatchUp = True,
+    label: QueueLabel = "default",
 ) -> None:
     """Describe a backup: what, where to, how, when, and how long to keep it."""
     from actions import jobs as actions
@@ -61,8 +72,8 @@ def create(  # noqa: PLR0913 - the parameters of a command are its options
     from core.jobs import JobSpec
 
     destinations = tuple(map(addresses.storage, to))
-    described: Wish = {"source": addresses.source(source), "destinations": destinations, "catch_up": catch_up, **wish}
-    spec = specified(JobSpec, name=name, **described)
+    own = {"source": addresses.source(source), "destinations": destinations, "catch_up": catch_up, "queue": label}
+    spec = specified(JobSpec, name=name, **own, **wish)
     times = _previewed(cron, spec.timezone)
     with out.waiting("saving"):
         actions.create(LOCAL_ADMINISTRATOR, spec, cron or "")
@@ -72,6 +83,18 @@ def create(  # noqa: PLR0913 - the parameters of a command are its options
         render.done(f"job {name} is saved; run it: dbackup job run {name}"),
         *told,
     )
+    _warn_of(out, spec)
+
+
+def _warn_of(out: Output, spec: JobSpec) -> None:
+    """Say when a job waits under a label that nobody serves; that nobody serves anything is no news."""
+    from actions import queue
+    from actions.door import LOCAL_ADMINISTRATOR
+    from cli import render
+    from core.jobs import DEFAULT_QUEUE
+
+    if spec.queue != DEFAULT_QUEUE and not queue.queue(LOCAL_ADMINISTRATOR).serves(spec.queue):
+        out.note(render.problem(f"nobody takes from the queue {spec.queue} now", f"{_START_THERE} {spec.queue}"))
 
 
 def _previewed(cron: str | None, timezone: str) -> Sequence[Any]:
@@ -99,6 +122,7 @@ def edit(  # noqa: PLR0913 - the parameters of a command are its options
     ] = None,
     cron: Cron = None,
     catch_up: CatchUp = True,
+    label: QueueLabel = "default",
 ) -> None:
     """Change what the given options say, and nothing else. Its runs and backups stay.
 
@@ -109,9 +133,10 @@ def edit(  # noqa: PLR0913 - the parameters of a command are its options
     from cli import render
     from core.jobs import JobSpec
 
-    change = chosen({**wish, "catch_up": catch_up}, context)
+    change = chosen({**wish, "catch_up": catch_up, "label": label}, context)
     change |= {"source": addresses.source(source)} if source else {}
     change |= {"destinations": tuple(map(addresses.storage, to))} if to else {}
+    change |= {"queue": change.pop("label")} if "label" in change else {}
     if not change and cron is None:
         raise WrongUsage("nothing is to be changed", hint=f"see what can be: dbackup job edit {name} --help")
     with out.waiting("saving"):
@@ -121,6 +146,7 @@ def edit(  # noqa: PLR0913 - the parameters of a command are its options
         timetable = actions.timetable(LOCAL_ADMINISTRATOR, name)
     told = [render.timetable(timetable)] if timetable else []
     out.answer({"edited": name, "schedule": timetable}, render.done(f"job {name} is changed"), *told)
+    _warn_of(out, spec)
 
 
 @command(jobs)
@@ -236,9 +262,12 @@ def run(
     from actions import queue
     from actions.door import LOCAL_ADMINISTRATOR
     from cli import render
+    from core.jobs import DEFAULT_QUEUE
 
     spec = actions.get(LOCAL_ADMINISTRATOR, name)
-    served = queue.queue(LOCAL_ADMINISTRATOR).is_served
+    served = queue.queue(LOCAL_ADMINISTRATOR).serves(spec.queue)
+    if not served and spec.queue != DEFAULT_QUEUE:  # this machine may not be one that it is meant for
+        raise WrongUsage(f"nobody takes from the queue {spec.queue}", hint=f"{_START_THERE} {spec.queue}")
     if not wait:
         if not served:
             raise WrongUsage("nobody takes from the queue", hint="start the system with dbackup up, or leave it out")

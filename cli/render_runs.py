@@ -62,6 +62,7 @@ def facts(found: RunDetails) -> RenderableType:
         ("position", f"{run.position}. in line" if run.position else ""),
         ("started by", run.trigger),
         ("on", run.host),
+        ("in the queue", run.queue),
         ("queued", words.moment(run.queued_at) if run.queued_at else ""),
         ("started", words.moment(run.started_at) if run.started_at else ""),
         ("finished", words.moment(run.finished_at) if run.finished_at else ""),

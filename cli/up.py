@@ -1,31 +1,54 @@
-"""``dbackup up`` and ``queue``: the whole system of this machine, and the queue it works on."""
+"""``dbackup up`` and ``queue``: the whole system of this machine, or its share of one, and the queue it works on."""
 
 from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
+from collections.abc import Sequence
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from cli.command import command
-from cli.output import Output
+from cli.output import Output, WrongUsage
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from rich.console import RenderableType
+
+    from core.runs import Run
+    from deployments.pool import Queue
     from deployments.supervisor import News
 
 app = typer.Typer()
 
 
 @command(app)
-def up(out: Output) -> None:
+def up(
+    out: Output,
+    *,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue",
+            metavar="LABEL",
+            help="Take only what waits under this label. Can be repeated; default is what has none.",
+            show_default="default",
+        ),
+    ] = None,
+    worker: Annotated[bool, typer.Option("--worker", help="Only work for a Prefect server of others.")] = False,
+) -> None:
     """Run everything: Prefect's server, the queue and its worker, until it is told to end (Ctrl-C, SIGTERM)."""
     from actions import queue
     from actions.door import LOCAL_ADMINISTRATOR
     from cli import words
+    from deployments.system import Extent
+
+    extent = Extent(_labels(labels), worker)
 
     begun, ended = time.monotonic(), Event()
 
@@ -40,12 +63,23 @@ def up(out: Output) -> None:
     def started() -> None:
         seconds = time.monotonic() - begun
         out.answer({"ready": True, "seconds": round(seconds, 1)}, f"ready after {words.duration(seconds)}")
-        _invite(out)
+        if not worker:  # it has no pages to log in at
+            _invite(out)
 
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, told)
-    queue.run(LOCAL_ADMINISTRATOR, lambda news: out.note(_line(news)), started, ended)
+    queue.run(LOCAL_ADMINISTRATOR, extent, lambda news: out.note(_line(news)), started, ended)
     out.note("stopped")
+
+
+def _labels(given: list[str] | None) -> tuple[str, ...]:
+    """The labels that are to be served. Raises WrongUsage for what cannot be one."""
+    from core.jobs import DEFAULT_QUEUE, queue_label
+
+    try:
+        return tuple(map(queue_label, dict.fromkeys(given or [DEFAULT_QUEUE])))
+    except ValueError as error:
+        raise WrongUsage(f"--queue cannot be used: {error}", hint="see what is possible with: --help") from None
 
 
 def _invite(out: Output) -> None:
@@ -88,4 +122,24 @@ def show(
     told = workers if found.workers else note("nobody takes from it; start the system: dbackup up")
     table_of_runs = render_runs.table(held) if held else note("it is empty")
     head = f"at most {words.count(found.limit, 'run') if found.limit else 'any number of runs'} at once"
-    out.answer({"limit": found.limit, "workers": found.workers, "runs": held}, head, "", table_of_runs, "", told)
+    answer = {"limit": found.limit, "workers": found.workers, "served": sorted(found.served), "runs": held}
+    out.answer(answer, head, "", table_of_runs, "", told, *_by_label(found, held))
+
+
+def _by_label(found: Queue, held: Sequence[Run]) -> list[RenderableType]:
+    """Who takes what waits under which label, unless there are no labels."""
+    from cli.render import table
+    from core.jobs import DEFAULT_QUEUE
+
+    waiting = Counter(one.queue for one in held if one.position)
+    labels = sorted({*found.served, *waiting} - {""})
+    if labels in ([], [DEFAULT_QUEUE]):
+        return []
+    rows = [(one, str(waiting[one]), _taken(found, one)) for one in labels]
+    return ["", table(("Queue", "Waiting", ""), rows, figures=("Waiting",), whole=("Queue", "Waiting"))]
+
+
+def _taken(found: Queue, label: str) -> Text:
+    if found.serves(label):
+        return Text("is served", "dim")
+    return Text(f"nobody takes from it: dbackup up --queue {label}", "red")

@@ -28,6 +28,7 @@ from core.sealing import is_sealed
 from core.written import Written
 
 SAVED_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # Prefect's rule for the name of a block
+DEFAULT_QUEUE = "default"  # Prefect's name for the queue of what names none
 
 
 class Address(str):
@@ -104,6 +105,16 @@ def _one_rule_each(rules: tuple[NotifyRule, ...]) -> tuple[NotifyRule, ...]:
 NotifyRules = Annotated[tuple[NotifyRule, ...], AfterValidator(_one_rule_each)]
 
 
+def queue_label(text: str) -> str:
+    """A label as it is. Raises ValueError for what cannot be one."""
+    if not SAVED_NAME.fullmatch(text):
+        raise ValueError("a queue is named with lower-case letters, digits and dashes, at most 63, like berlin")
+    return text
+
+
+QueueLabel = Annotated[str, AfterValidator(queue_label)]
+
+
 class JobSpec(BaseModel):
     """One backup job. ``source`` and ``destinations`` are saved names or URLs.
 
@@ -117,6 +128,7 @@ class JobSpec(BaseModel):
     ``keep`` is the retention of every destination, ``keep_at`` that of single ones, by their saved name. ``timezone``,
     an IANA name, says where a day ends, and is the zone of the job's schedule. With ``catch_up`` one run is made up of
     those that were missed while nothing could run.
+    ``queue`` is the label of the queue that its runs wait in: only workers that serve it take them.
     ``notify`` says which channels are told of what. ``overdue_after`` is after how many hours without a good backup
     the job is overdue; None means that nobody looks.
     """
@@ -141,6 +153,7 @@ class JobSpec(BaseModel):
     keep_at: dict[str, Retention] = Field(default_factory=dict)
     timezone: str = "UTC"
     catch_up: bool = True
+    queue: QueueLabel = DEFAULT_QUEUE
     notify: NotifyRules = ()
     overdue_after: int | None = Field(default=None, ge=1)
 

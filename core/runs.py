@@ -29,7 +29,8 @@ class Run:
 
     ``source`` is what it reads or writes, as far as it is saved under a name; ``trigger`` is schedule, manual or
     python; ``stage`` what an unfinished run does, in words; ``position`` its place among those that wait, from 1 on;
-    ``seconds`` what it has taken so far, or in all; ``host`` the machine that carries it out, if that is known.
+    ``seconds`` what it has taken so far, or in all; ``host`` the machine that carries it out, if that is known, and
+    ``queue`` the label that an unfinished run waits or has waited under.
     """
 
     run_id: str
@@ -40,6 +41,7 @@ class Run:
     trigger: str = ""
     source: str = ""
     host: str = ""
+    queue: str = ""
     position: int | None = None
     queued_at: datetime | None = None
     started_at: datetime | None = None

@@ -1,13 +1,12 @@
 """Ending a run: Prefect is told, whoever looks after the run ends its process, and both records agree in the end.
 
 A run in the queue is ended by its worker. One that was begun on the command line, or whose worker is gone, is ended
-here by its process; one that waits has none. A run of another machine whose worker is
-silent cannot be reached from here.
+here by its process; one that waits has none. A run of another machine, or of another home of this
+one, whose worker is silent cannot be reached from here.
 """
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +24,7 @@ from deployments.client import prefect_client
 from deployments.run_facts import state_of
 from deployments.runs import find
 from services.records import executions
+from tasks import heartbeat
 from tasks.bookkeeping import mark_crashed
 from tasks.late_states import told_state
 
@@ -52,10 +52,11 @@ def cancel(run: Run) -> Run:
 
 
 def _end(client: SyncPrefectClient, run: Run) -> None:
-    if run.host not in ("", socket.gethostname()):
+    labels = client.read_flow_run(UUID(run.run_id)).labels
+    if heartbeat.is_elsewhere(labels):
         if not _waited(lambda: _is_final(client, run), PATIENCE_SECONDS):
             raise ConnectionError(
-                f"run {run.run_id} is carried out on {run.host}, where no worker answers",
+                f"run {run.run_id} is carried out on {heartbeat.place(labels)}, where no worker answers",
                 hint="it is cancelled when that worker is back; or end it there",
             )
         return

@@ -5,7 +5,7 @@ The latter is done in a thread of its own, so that a Prefect API that is slow, o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 
@@ -27,10 +27,10 @@ log = logger(service="caretaker")
 
 
 class Caretaker:
-    """Looks after the runs of a system."""
+    """Looks after the runs of a system, whose worker serves these labels of the queue."""
 
-    def __init__(self) -> None:
-        self._watch, self._one = Watch(), Lock()
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._labels, self._watch, self._one = tuple(labels), Watch(), Lock()
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -48,7 +48,7 @@ class Caretaker:
         Raises ConnectionError when the Prefect API does not answer.
         """
         with self._one, _api():
-            pool.ensure()
+            pool.ensure(self._labels)
             jobs.adopt()
             self._watch.look()
             try:

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from blocks.saved import Kind, load
 from core.errors import ConfigurationError, NotFound
-from core.jobs import SAVED_NAME, Address, JobSpec
+from core.jobs import DEFAULT_QUEUE, SAVED_NAME, Address, JobSpec
 from deployments import pool
 from deployments.client import prefect_client
 from deployments.schedules import Timetable, cron_schedule, timetable
@@ -67,7 +67,7 @@ def edit(spec: JobSpec, cron: str | None = None) -> None:
         found = deployment(client, spec.name)
         described = _described(spec)
         # A schedule that is sent is a new one to Prefect, which would then know no run of it.
-        change = DeploymentUpdate(**described, **_rescheduled(found, spec, cron), work_pool_name=pool.POOL)
+        change = DeploymentUpdate(**described, **_rescheduled(found, spec, cron))
         client.update_deployment(found.id, change)
 
 
@@ -167,11 +167,20 @@ def delete(name: str) -> None:
 
 
 def adopt() -> None:
-    """Let jobs that are in no queue use ours; nobody would take their runs."""
+    """Let each job that is in no queue of others use ours, under its label; nobody would take its runs otherwise."""
     with prefect_client() as client:
         for one in deployments(client):
-            if one.work_pool_name is None:
-                client.update_deployment(one.id, DeploymentUpdate(work_pool_name=pool.POOL))
+            wanted = _place(read(one))
+            if one.work_pool_name in (None, pool.POOL) and one.work_queue_name != wanted["work_queue_name"]:
+                client.update_deployment(one.id, DeploymentUpdate(**wanted))
+
+
+def _place(job: JobSpec | UnreadableJob) -> dict[str, Any]:
+    """Where the runs of a job wait."""
+    return {
+        "work_pool_name": pool.POOL,
+        "work_queue_name": job.queue if isinstance(job, JobSpec) else DEFAULT_QUEUE,
+    }
 
 
 def using(kind: Kind, name: str) -> list[str]:
@@ -217,17 +226,17 @@ def _put(spec: JobSpec, schedule: CronSchedule | None, *, paused: bool) -> None:
         schedules=[schedule] if schedule else [],
         paused=paused and schedule is not None,
         tags=[TAG],
-        work_pool_name=pool.POOL,
         concurrency_limit=1,  # a job never overlaps itself
         entrypoint_type=EntrypointType.MODULE_PATH,
     ).apply()
 
 
 def _described(spec: JobSpec) -> dict[str, Any]:
-    """What of a deployment says what the job does."""
+    """What of a deployment says what the job does, and where its runs wait."""
     return {
         "parameters": {"job": spec.model_dump(mode="json"), "trigger": "schedule"},
         "description": f"Back up {spec.source} to {', '.join(spec.destinations)}.",
+        **_place(spec),
     }
 
 

@@ -1,10 +1,12 @@
 """The queue: a work pool of Prefect's. Its limit is how many runs there are at once; first in, first out.
 
-Any number of workers on any number of machines take from it.
+Any number of workers on any number of machines take from it. A run that is bound to certain machines waits under a
+label, which is a work queue of the pool, and only workers that serve the label take it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
+from core.jobs import DEFAULT_QUEUE
 from deployments.client import prefect_client
 
 POOL = "dbackup"
@@ -33,22 +36,28 @@ class Worker:
 
 @dataclass(frozen=True)
 class Queue:
-    """The queue as it stands: how many runs at once at most, and who takes from it."""
+    """The queue as it stands: how many runs at once at most, who takes from it, and under which labels."""
 
     limit: int | None
     workers: tuple[Worker, ...]
+    served: frozenset[str] = frozenset()
 
-    @property
-    def is_served(self) -> bool:
-        """Whether anybody takes from it."""
-        return any(worker.alive for worker in self.workers)
+    def serves(self, label: str = DEFAULT_QUEUE) -> bool:
+        """Whether anybody takes what waits under a label."""
+        return label in self.served and any(worker.alive for worker in self.workers)
 
 
-def ensure() -> None:
-    """Make the pool where there is none; one that exists is left as it is."""
+def ensure(labels: Iterable[str] = ()) -> None:
+    """Make the pool and the labels that there are not; what exists is left as it is."""
     with prefect_client() as client:
-        if _exists(client):
-            return
+        _ensure_pool(client)
+        for label in labels:
+            with suppress(ObjectAlreadyExists):
+                client.create_work_queue(label, work_pool_name=POOL)
+
+
+def _ensure_pool(client: SyncPrefectClient) -> None:
+    if not _exists(client):
         template = ProcessWorker.get_default_base_job_template()
         wanted = WorkPoolCreate(
             name=POOL, type=ProcessWorker.type, base_job_template=template, concurrency_limit=DEFAULT_LIMIT
@@ -63,6 +72,7 @@ def look() -> Queue:
         try:
             limit = client.read_work_pool(POOL).concurrency_limit
             found = client.read_workers_for_work_pool(POOL)
+            queues = client.read_work_queues(work_pool_name=POOL)
         except ObjectNotFound:
             return Queue(DEFAULT_LIMIT, ())
     oldest = datetime.now(UTC) - _SILENT
@@ -76,6 +86,7 @@ def look() -> Queue:
             )
             for one in sorted(found, key=lambda one: one.name)
         ),
+        frozenset(one.name for one in queues if one.last_polled and one.last_polled > oldest),
     )
 
 

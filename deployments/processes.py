@@ -1,7 +1,8 @@
-"""Which process of this machine carries out a run, whether somebody looks after it, and how it is ended.
+"""Which process of this home carries out a run, whether somebody looks after it, and how it is ended.
 
 A run that was recorded holds the folder of its execution, which the kernel lets go of with the process; one that is
-only starting carries its id in its environment. What a run starts ends with it, so only the run itself is told to end.
+only starting carries its id, and its home, in its environment. What a run starts ends with it, so only the run itself
+is told to end.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from services.records import executions
 from services.workspace import owner_of
 from tasks.late_states import RUN
 
+HOME = "DBACKUP_HOME"  # which a worker and its runs have in their environment, always
 WORKER = "deployments.worker"  # the module that a worker's process runs
 END_SECONDS = 20.0  # that a run has to clean up before it is killed
 _RUN_ID = b"PREFECT__FLOW_RUN_ID="
@@ -32,17 +34,19 @@ def of_run(run_id: str) -> int | None:
 
 
 def carried_out() -> Iterator[tuple[int, str]]:
-    """Every process that a worker of this machine has started for a flow run, with the run's id."""
+    """Every process that a worker of this home has started for a flow run, with the run's id."""
+    home = f"{HOME}={settings().home}".encode()
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
         try:
-            environment = (process / "environ").read_bytes()
+            environment = (process / "environ").read_bytes().split(b"\0")
         except OSError:  # it ended just now, or belongs to somebody else
             continue
-        for variable in environment.split(b"\0"):
-            if variable.startswith(_RUN_ID):
-                yield int(process.name), variable.removeprefix(_RUN_ID).decode()
+        if home in environment:
+            for variable in environment:
+                if variable.startswith(_RUN_ID):
+                    yield int(process.name), variable.removeprefix(_RUN_ID).decode()
 
 
 def has_worker(pid: int) -> bool:

@@ -93,7 +93,8 @@ class Watch:
                 heartbeat.beat(client, run.id)
             self._end_when_cancelled(run)
             return False
-        return heartbeat.is_of_this_home(run.labels) or seconds > SILENT
+        begun = run.state is not None and not run.state.is_pending()  # before that its worker may be making its process
+        return (begun and heartbeat.is_of_this_home(run.labels)) or seconds > SILENT
 
     def _end_when_cancelled(self, run: FlowRun) -> None:
         """A worker ends what it has started. When it is gone, the run is told here, and then made to end."""

@@ -73,7 +73,7 @@ def look(run: str, kind: str) -> Requested:
             sort=TaskRunSort.EXPECTED_START_TIME_ASC,
             limit=_STEPS,
         )
-        served = pool.look().is_served
+        served = pool.look().serves()
     record = executions().of_flow_run(str(found.id))
     return Requested(
         run_facts.open_run(found, kind, record),

@@ -74,6 +74,7 @@ def open_run(
         trigger=_trigger(found),
         source=_source(wanted),
         host=_host(found),
+        queue=found.work_queue_name or "",
         position=position,
         queued_at=found.expected_start_time,
         started_at=started,

@@ -1,6 +1,7 @@
 """The whole system on one machine: which parts it has, in the order in which they start.
 
-With ``PREFECT_API_URL`` set the server is somebody else's, and this machine only works for it.
+With ``PREFECT_API_URL`` set the server is somebody else's, and this machine only works for it; as a mere worker it
+serves no pages either.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Event
@@ -21,6 +23,7 @@ import httpx
 
 from blocks import embedded
 from core.errors import ConfigurationError, ConnectionError
+from core.jobs import DEFAULT_QUEUE
 from core.settings import Settings, settings
 from deployments.supervisor import News, Part, Supervisor
 
@@ -71,36 +74,61 @@ def _taken(lock: int) -> bool:
     return True
 
 
-def run(tell: Callable[[News], None], started: Callable[[], None], ended: Event) -> None:
+@dataclass(frozen=True)
+class Extent:
+    """How much of a system a machine runs: for which labels of the queue, and whether it is only a worker of others."""
+
+    labels: tuple[str, ...] = (DEFAULT_QUEUE,)
+    only_worker: bool = False
+
+
+def run(extent: Extent, tell: Callable[[News], None], started: Callable[[], None], ended: Event) -> None:
     """Run the system until ``ended`` is set; ``started`` is called once everything is ready.
 
-    Raises ConfigurationError when a system of this home runs already or a port is in use, ConnectionError when a part
-    does not become ready.
+    Raises ConfigurationError when a system of this home runs already, a port is in use, or what a worker has to share
+    with others is not set; ConnectionError when a part does not become ready.
     """
     current = settings()
+    if extent.only_worker:
+        _require_shared(current)
     with ExitStack() as stack:
         stack.enter_context(the_only_one(current.home))
         shared = bool(os.environ.get("PREFECT_API_URL"))
         if not shared:
             stack.enter_context(embedded.in_use(current))
         server = [] if shared else [_server(current)]
-        parts = [*server, _worker(), _web(current)]
+        pages = [] if extent.only_worker else [_web(current)]
+        parts = [*server, _worker(extent.labels), *pages]
         supervisor = Supervisor(parts, current.home / LOGS, tell)
         try:
             supervisor.start(ended)
             if not ended.is_set():
                 started()
-            with _caretaker().at_work():
+            with _caretaker(extent.labels).at_work():
                 supervisor.watch(ended)
         finally:
             supervisor.stop()
 
 
+def _require_shared(current: Settings) -> None:
+    """Refuse to work for others with something that only this machine has."""
+    shared = {
+        "PREFECT_API_URL": bool(os.environ.get("PREFECT_API_URL")),
+        "DBACKUP_ENCRYPTION_KEY": current.encryption_key is not None,
+        "DBACKUP_DATABASE_URL": bool(current.database_url) and not current.catalog_url.startswith("sqlite"),
+    }
+    if missing := [name for name, given in shared.items() if not given]:
+        raise ConfigurationError(
+            f"a worker shares the server, the key and the catalog of others, and {missing[0]} does not say which",
+            hint=f"set {', '.join(shared)} to what the others have; the catalog has to be in PostgreSQL",
+        )
+
+
 @lru_cache(maxsize=1)
-def _caretaker() -> Caretaker:
+def _caretaker(labels: tuple[str, ...]) -> Caretaker:
     from deployments.caretaker import Caretaker  # Prefect takes seconds to import: the server starts meanwhile
 
-    return Caretaker()
+    return Caretaker(labels)
 
 
 def _server(current: Settings) -> Part:
@@ -138,14 +166,15 @@ def _require_free(host: str, port: int, setting: str) -> int:
         return int(listener.getsockname()[1])
 
 
-def _worker() -> Part:
+def _worker(labels: tuple[str, ...]) -> Part:
+    from_where = "" if labels == (DEFAULT_QUEUE,) else f" under {', '.join(labels)}"
     return Part(
         "worker",
-        (sys.executable, "-m", "deployments.worker"),
-        ready=_is_served,
-        address=lambda: f"takes from the queue as {socket.gethostname()}",
+        (sys.executable, "-m", "deployments.worker", *labels),
+        ready=lambda: _is_served(labels),
+        address=lambda: f"takes from the queue{from_where} as {socket.gethostname()}",
         environment=_api,
-        prepare=lambda: _caretaker().prepare(),
+        prepare=lambda: _caretaker(labels).prepare(),
         needed=False,
         stop_seconds=END_SECONDS + 10,
     )
@@ -176,6 +205,7 @@ def _answers(url: str) -> bool:
 def _api() -> Mapping[str, str]:
     """Where the worker and its runs find the API, and how much they say. Raises ConnectionError when it is away."""
     quick = {
+        "DBACKUP_HOME": str(settings().home),  # by which a home knows its runs
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_LOGGING_LEVEL": settings().log_level.upper(),  # what is recorded of a run
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",  # what of that is written to the worker's log, too
@@ -187,8 +217,8 @@ def _api() -> Mapping[str, str]:
     return {**quick, "PREFECT_API_URL": api.url, "PREFECT_API_AUTH_STRING": api.auth or ""}
 
 
-def _is_served() -> bool:
+def _is_served(labels: Iterable[str]) -> bool:
     from deployments import pool
 
-    here = socket.gethostname()
-    return any(worker.alive and worker.name == here for worker in pool.look().workers)
+    here, queue = socket.gethostname(), pool.look()
+    return any(one.alive and one.name == here for one in queue.workers) and all(map(queue.serves, labels))

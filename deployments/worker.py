@@ -1,9 +1,10 @@
-"""``python -m deployments.worker``: takes runs from the queue and carries each out in a process of its own.
+"""``python -m deployments.worker LABEL…``: takes runs from the queue and carries each out in a process of its own.
 
-Told to end, it takes nothing more, cancels what runs, and waits until that is cleaned up. When it could take nothing
-for a while, for the API was away or the machine slept, what was missed is settled first: else all of it would start.
-Where the API is comes from ``PREFECT_API_URL``; the run's process gets this process' environment, so nothing of it
-stands in an argument list.
+It takes what waits under the labels that it is given, and nothing else; the oldest comes first whatever its label, and
+all workers together keep the queue's limit. When it could take nothing for a while, for the API was away or the machine
+slept, what was missed is settled first: else all of it would start. Told to end, it takes nothing more, cancels what
+runs, and waits until that is cleaned up. Where the API is comes from ``PREFECT_API_URL``; the run's process gets this
+process' environment, so nothing of it stands in an argument list.
 """
 
 from __future__ import annotations
@@ -12,26 +13,42 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 import anyio
 import httpx
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import PrefectException
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Scheduled
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from core.errors import ConnectionError, DBackupError
+from core.jobs import DEFAULT_QUEUE
 from core.log import configure, logger
 from core.settings import settings
 from deployments.pool import POOL
 from deployments.system import END_SECONDS
-from tasks.heartbeat import BEAT, BEAT_SECONDS, HOST
+from tasks.heartbeat import BEAT, BEAT_SECONDS, here
 
+_OURS = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+_TAKEN = FlowRunFilter(  # what Prefect counts, too
+    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING]))
+)
+_UNREACHABLE = (PrefectException, httpx.HTTPError, OSError)
 log = logger(service="worker")
 AWAY_SECONDS = 60.0  # half of what a run may be late and still be on time
 
@@ -55,8 +72,8 @@ class Worker(ProcessWorker):
         """A name of its own among Prefect's workers: it serves pools of its base's type, and takes nobody's place."""
         return f"{POOL}-{cls.type}"
 
-    def __init__(self, name: str, clock: Callable[[], float] = _clock) -> None:
-        super().__init__(work_pool_name=POOL, name=name, create_pool_if_not_found=False)
+    def __init__(self, name: str, labels: Sequence[str], clock: Callable[[], float] = _clock) -> None:
+        super().__init__(work_pool_name=POOL, work_queues=list(labels), name=name, create_pool_if_not_found=False)
         self._mine: set[UUID] = set()
         self._ending = False
         self._clock = clock
@@ -83,6 +100,18 @@ class Worker(ProcessWorker):
             log.warning("could not settle what was missed", reason=error.message)
         return True
 
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """As many runs as there is room for, oldest first. Prefect would give those of one label before all others."""
+        found = await super()._get_scheduled_flow_runs()
+        if len(self._work_queues) == 1 or not found:
+            return found
+        soon = datetime.now(UTC) + timedelta(seconds=int(self._prefetch_seconds))
+        of_each = [
+            await self.client.get_scheduled_flow_runs_for_work_pool(POOL, [label], scheduled_before=soon)
+            for label in self._work_queues
+        ]
+        return sorted(chain(*of_each), key=_since)[: len(found)]
+
     async def run(
         self,
         flow_run: FlowRun,
@@ -93,18 +122,44 @@ class Worker(ProcessWorker):
         self._mine.add(flow_run.id)
         vouching = asyncio.create_task(self._vouch_for(flow_run.id))
         try:
-            await self.client.update_flow_run_labels(flow_run.id, {HOST: socket.gethostname()})
+            if await self._is_one_too_many():
+                return await self._put_back(flow_run, task_status)
+            await self.client.update_flow_run_labels(flow_run.id, here())
             return await super().run(flow_run, configuration, task_status)
         finally:
             vouching.cancel()
             self._mine.discard(flow_run.id)
+
+    async def _is_one_too_many(self) -> bool:
+        """Whether the queue's limit is exceeded, now that we have taken a run.
+
+        Prefect looks at the limit only when it tells what there is to take, so two workers that ask at the same time
+        for different labels are both told of the last free place. Whoever of them looks last sees what both have taken.
+        """
+        try:
+            limit = (await self.client.read_work_pool(POOL)).concurrency_limit
+            if limit is None:
+                return False
+            taken = await self.client.read_flow_runs(work_pool_filter=_OURS, flow_run_filter=_TAKEN, limit=limit + 1)
+        except _UNREACHABLE as error:  # better one run too many than one that is given up
+            log.warning("could not look at the queue's limit", reason=type(error).__name__)
+            return False
+        return len(taken) > limit
+
+    async def _put_back(self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[int] | None) -> ProcessWorkerResult:
+        """Let a run wait again, in its old place."""
+        log.info("put back, as others were quicker", run=flow_run.name)
+        await self.client.set_flow_run_state(flow_run.id, Scheduled(scheduled_time=flow_run.next_scheduled_start_time))
+        if task_status:
+            task_status.started(0)
+        return ProcessWorkerResult(identifier="", status_code=0)
 
     async def _vouch_for(self, flow_run_id: UUID) -> None:
         """Say that a run lives: on a busy machine its process may take minutes to come to where it says so itself."""
         while True:
             try:
                 await self.client.update_flow_run_labels(flow_run_id, {BEAT: datetime.now(UTC).isoformat()})
-            except (PrefectException, httpx.HTTPError, OSError) as error:
+            except _UNREACHABLE as error:
                 log.debug("missed a beat", run=str(flow_run_id), reason=type(error).__name__)
             await asyncio.sleep(BEAT_SECONDS)
 
@@ -122,8 +177,13 @@ class Worker(ProcessWorker):
                 await anyio.sleep(0.1)
 
 
-async def _serve() -> None:
-    worker, loop = Worker(socket.gethostname()), asyncio.get_running_loop()
+def _since(found: WorkerFlowRunResponse) -> tuple[datetime, UUID]:
+    """Since when a run waits; its id tells it from another one of the same moment, everywhere alike."""
+    return found.flow_run.next_scheduled_start_time or datetime.max.replace(tzinfo=UTC), found.flow_run.id
+
+
+async def _serve(labels: Sequence[str]) -> None:
+    worker, loop = Worker(socket.gethostname(), labels), asyncio.get_running_loop()
     serving = asyncio.create_task(worker.start(printer=log.info))
     ending: list[asyncio.Task[Any]] = []
 
@@ -143,12 +203,12 @@ async def _serve() -> None:
         log.info("ended")
 
 
-def main() -> None:
+def main(labels: Sequence[str]) -> None:
     """Work until told to end. Prefect reads its settings when it is imported, so the caller has set them."""
     os.umask(0o077)
     configure(settings().log_level)
-    asyncio.run(_serve())
+    asyncio.run(_serve(labels))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or [DEFAULT_QUEUE])

@@ -56,10 +56,25 @@ def beat(client: SyncPrefectClient, run: UUID) -> None:
     client.update_flow_run_labels(run, {BEAT: datetime.now(UTC).isoformat()})
 
 
+def here() -> dict[str, Any]:
+    """The labels that say of a run that it is of this machine and this home."""
+    return {HOST: socket.gethostname(), HOME: str(settings().home)}
+
+
 def is_of_this_home(labels: Mapping[str, Any] | None) -> bool:
-    """Whether a run with these labels holds, or held, a folder here."""
-    said = labels or {}
-    return (said.get(HOST), said.get(HOME)) == (socket.gethostname(), str(settings().home))
+    """Whether whoever carries out a run with these labels does, or did, so here."""
+    return here().items() <= (labels or {}).items()
+
+
+def is_elsewhere(labels: Mapping[str, Any] | None) -> bool:
+    """Whether somebody carries out a run with these labels on another machine, or in another home of this one."""
+    return HOST in (labels or {}) and not is_of_this_home(labels)
+
+
+def place(labels: Mapping[str, Any]) -> str:
+    """Where a run with these labels is carried out, in words: the home is said only if the machine is this one."""
+    host, home = labels[HOST], labels.get(HOME)
+    return f"{host} by the home {home}" if host == socket.gethostname() and home else str(host)
 
 
 def living() -> set[str]:
@@ -84,7 +99,7 @@ def _beaten(run: UUID, *, first: bool) -> bool:
     try:
         with get_client(sync_client=True) as client:
             if first:
-                client.update_flow_run_labels(run, {HOST: socket.gethostname(), HOME: str(settings().home)})
+                client.update_flow_run_labels(run, here())
             beat(client, run)
     except Exception as error:  # noqa: BLE001 - a beat that is missed is no reason for anything here
         log.debug("missed a beat", reason=mask(f"{type(error).__name__}: {error}"))

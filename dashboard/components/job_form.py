@@ -14,7 +14,7 @@ from core.compression import DEFAULT_LEVELS, LEVELS, Algorithm, Compression
 from core.errors import ConfigurationError, DBackupError
 from core.events import CHOICES
 from core.fields import validated
-from core.jobs import Address, JobSpec, NotifyRule
+from core.jobs import DEFAULT_QUEUE, Address, JobSpec, NotifyRule
 from core.permissions import Permission
 from core.retention import Retention
 from dashboard.components import problems, retention, schedule
@@ -200,7 +200,12 @@ def _more(spec: JobSpec | None) -> dict[str, Any]:
             "Make up one run for those missed while nothing could run", spec.catch_up if spec else True,
             key="job-catch-up",
         )  # fmt: skip
-    return {**texts, "retries": int(retries), "exact_rows": int(exact), "spool": spool, "catch_up": catch_up}
+        queue = st.text_input(
+            "Only workers that serve this label of the queue take its runs", spec.queue if spec else DEFAULT_QUEUE,
+            key="job-queue",
+        ).strip()  # fmt: skip
+    more = {"retries": int(retries), "exact_rows": int(exact), "spool": spool, "catch_up": catch_up, "queue": queue}
+    return {**texts, **more}
 
 
 def _texts(title: str, said: Sequence[str], key: str, example: str = "") -> list[str]:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from actions import jobs, queue
 from actions.door import Identity
-from core.jobs import JobSpec
+from core.jobs import DEFAULT_QUEUE, JobSpec
 from core.permissions import Permission as May
 from dashboard import links
 from dashboard.components import figures, job_form, problems, table
@@ -149,10 +149,12 @@ def _buttons(who: Identity, one: Job) -> None:
 def _run(who: Identity, name: str) -> None:
     """Put a run into the queue, and say what becomes of it."""
     run = jobs.enqueue(who, name)
-    if queue.queue(who).is_served:
+    label = jobs.get(who, name).queue
+    if queue.queue(who).serves(label):
         links.go("runs", name=run)
         _do(f"A run of {name} is in the queue.", lambda: None)
-    st.warning("The run is in the queue, but nothing takes from it: start the system with dbackup up.")
+    wanted = "" if label == DEFAULT_QUEUE else f" --queue {label}"
+    st.warning(f"The run is in the queue, but nothing takes from it: start the system with dbackup up{wanted}.")
 
 
 def _do(done: str, act: Callable[[], None]) -> None:

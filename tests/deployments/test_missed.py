@@ -22,7 +22,7 @@ from actions import saved
 from actions.door import LOCAL_ADMINISTRATOR
 from blocks.api import prefect_api
 from core.errors import ConnectionError
-from core.jobs import Address, JobSpec
+from core.jobs import DEFAULT_QUEUE, Address, JobSpec
 from deployments import jobs
 from deployments.missed import ON_TIME, SKIPPED, Decision, LateRun, decide, settle
 from deployments.worker import AWAY_SECONDS, Worker
@@ -144,7 +144,7 @@ def test_a_worker_that_could_take_nothing_for_a_while_settles_what_was_missed_be
         with prefect_api() as api, temporary_settings({PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth}):
             asyncio.run(worker.get_and_submit_flow_runs())
 
-    worker = Worker("here", clock=lambda: now[0])
+    worker = Worker("here", [DEFAULT_QUEUE], clock=lambda: now[0])
     look(2)
     away(home, 3)
     with monkeypatch.context() as patch:
