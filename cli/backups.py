@@ -205,25 +205,6 @@ def _set_lock(out: Output, backup: str, at: str, *, locked: bool) -> None:
     out.answer({"backup_id": backup_id, "locked": locked, "changed": changed}, render.done(told))
 
 
-@command(app)
-def clean(
-    out: Output,
-    at: At,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
-) -> None:
-    """Remove what killed runs left on a destination more than a day ago."""
-    from actions import backups
-    from actions.door import LOCAL_ADMINISTRATOR
-    from cli import render
-
-    with out.waiting("looking"):
-        found = backups.clean(LOCAL_ADMINISTRATOR, addresses.storage(at), dry_run=dry_run)
-    rows = [(one.key, words.size(one.size), one.what) for one in found]
-    told = f"{words.count(len(found), 'leftover')} {'would be removed' if dry_run else 'removed'}"
-    shown = [render.table(("What", "Size", "Which is"), rows, figures=("Size",))] if rows else []
-    out.answer({"leftovers": found, "removed": not dry_run}, *shown, render.done(told))
-
-
 @command(catalog)
 def rebuild(
     out: Output,

@@ -7,7 +7,24 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import apply, audit, backups, doctor, groups, history, jobs, keys, metrics, runs, saved, sso, tokens, up, users
+from cli import (
+    apply,
+    audit,
+    backups,
+    cleaning,
+    doctor,
+    groups,
+    history,
+    jobs,
+    keys,
+    metrics,
+    runs,
+    saved,
+    sso,
+    tokens,
+    up,
+    users,
+)
 from cli.exits import exit_code, flushed, opened_streams
 from cli.output import Output
 
@@ -32,7 +49,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # what it imports takes longer than everything else that help needs
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for part in (runs.app, backups.app, apply.app, up.app, audit.app, doctor.app, metrics.app):
+for part in (runs.app, backups.app, cleaning.app, apply.app, up.app, audit.app, doctor.app, metrics.app):
     app.add_typer(part)
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)

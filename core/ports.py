@@ -135,6 +135,7 @@ class RestoreTarget:
     expected: Contents | None = None
     dumped: str = ""
     together: tuple[str, ...] = ()
+    run: str = ""  # the id of the run that restores, for what it makes to be known by
 
     @property
     def label(self) -> str:

@@ -34,7 +34,7 @@ def restore(wish: RestoreSpec) -> RestoreReport:
     with recorded("restore", wish.backup) as execution, notifying(wish.notify, RestoreStory(wish)) as notifier:
         resolved = steps.resolve(wish)
         with workspace(settings().runs, f"restore-{execution}") as folder:
-            outcomes = [_outcome(resolved, piece, folder) for piece in resolved.pieces]
+            outcomes = [_outcome(resolved, piece.of_run(execution), folder) for piece in resolved.pieces]
         report = notifier.told(_report(resolved, wish, outcomes, started_at))
         complete(execution, report)
     return ended(report)

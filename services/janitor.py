@@ -4,27 +4,30 @@ Nothing is touched that is not recognised as ours, that was written to within a 
 owns, that is pinned, or that the catalog knows as a backup: one whose manifest is gone is not unfinished but damaged,
 and an integrity check reports it.
 
-Databases that killed restores have left on a server are found by their names and never removed: no server says when a
-database was made, and another machine may be restoring into it now.
+Databases that killed restores have left on a server are another matter: they are removed only when somebody says so,
+and then only what bears the mark of a restore, is in nobody's use, and belongs to a run that is over for certain or was
+begun more than a day ago, for another machine may be restoring into it now.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from core import naming
+from core.errors import AdapterError, DBackupError
 from core.log import logger
 from core.ports import DatabaseAdapter, KeepsParts, StorageAdapter
+from core.settings import settings
+from core.unfinished import LeavesUnfinished, UnfinishedDatabase
 from services import stored
 from services.destinations import Destination
-from services.records import catalog
+from services.records import catalog, executions
 from services.stored import Folder
 
 ABANDONED = timedelta(days=1)
-UNFINISHED = re.compile(r"__dbackup_[0-9a-f]{8}$")  # of the name of a database that a restore builds
+RESTORE = "restore-"  # of the folder that a restore holds while it lives; its id follows
 log = logger(service="janitor")
 
 
@@ -53,12 +56,60 @@ def leftovers(storage: StorageAdapter, now: datetime, *, spared: Collection[str]
                 yield Leftover(part.key, part.size, "a part of an upload", is_part=True)
 
 
-def unfinished_databases(source: DatabaseAdapter) -> list[str]:
-    """The databases of a server that have the name of a restore's: one that was killed, or that is under way.
+@dataclass(frozen=True)
+class Judged:
+    """A database of a restore's, and why it stays; an empty reason means that it may be removed."""
 
-    Raises what the engine raises.
+    database: UnfinishedDatabase
+    stays: str
+
+
+def unfinished_databases(source: DatabaseAdapter, living: Collection[str], now: datetime) -> list[Judged]:
+    """The databases of a server that restores have made, of living ones too. Raises what the engine raises.
+
+    ``living`` are the names of the folders that live runs of this home hold.
     """
-    return sorted(one.name for one in source.databases() if UNFINISHED.search(one.name))
+    if not isinstance(source, LeavesUnfinished):
+        return []
+    return [Judged(one, reason_to_stay(one, living, now)) for one in source.unfinished()]
+
+
+def reason_to_stay(one: UnfinishedDatabase, living: Collection[str], now: datetime) -> str:
+    """Why a database must not be removed, or nothing."""
+    if one.mark is None:
+        return "nothing proves that a restore made it; if you know that one did, drop it by hand"
+    if one.precious:
+        return one.precious
+    if one.in_use or RESTORE + one.mark.run in living:
+        return "its restore may live"
+    if now - one.mark.begun < ABANDONED and not _is_over(one.mark.run):
+        return "its restore may live on another machine; that is ruled out a day after it was begun"
+    return ""
+
+
+def drop(source: DatabaseAdapter, one: Judged) -> None:
+    """Remove a database that may be removed. Raises AdapterError for one that must stay, or what the engine raises."""
+    if one.stays or not isinstance(source, LeavesUnfinished):
+        raise AdapterError(f"'{one.database.name}' stays: {one.stays}")
+    source.drop_unfinished(one.database.name)
+    log.info("unfinished database dropped", database=one.database.name, server=source.describe())
+
+
+def _is_over(run: str) -> bool:
+    """Whether a run that does not live here has ended for certain. A record that cannot be read says nothing."""
+    if not run or _left_its_folder(run):
+        return bool(run)
+    try:
+        known = executions().get(run)
+    except DBackupError:
+        return False
+    return known is not None and known.state.is_final
+
+
+def _left_its_folder(run: str) -> bool:
+    """Whether the folder of a restore of this home is still there: one that nobody holds was left by its death."""
+    runs = settings().runs
+    return runs.is_dir() and RESTORE + run in {folder.name for folder in runs.iterdir()}
 
 
 def _is_abandoned(folder: Folder, before: datetime) -> bool:

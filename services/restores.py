@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.compression import decompress
@@ -31,6 +31,10 @@ class Piece:
     key: str
     file: ManifestFile
     target: RestoreTarget
+
+    def of_run(self, run: str) -> Piece:
+        """The same, for the run with this id: what it makes is known by it."""
+        return replace(self, target=replace(self.target, run=run))
 
 
 @dataclass(frozen=True)

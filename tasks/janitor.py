@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from blocks.addresses import open_source, open_storage
 from core.errors import DBackupError
 from core.jobs import Address
+from core.log import logger
 from core.reports import Failure, Leftovers
 from core.settings import settings
 from services import janitor
 from services.destinations import Destination
 from services.workspace import alive
 from tasks.step import step
+
+log = logger(service="janitor")
 
 
 @step("clean", "clean {name}")
@@ -28,7 +33,15 @@ def clean(name: str, *, dry_run: bool) -> Leftovers:
 def look(name: str) -> Leftovers:
     """Find what killed restores have left on a server. One that cannot be asked comes with the reason."""
     try:
-        found = janitor.unfinished_databases(open_source(Address(name)))
+        found = janitor.unfinished_databases(open_source(Address(name)), alive(settings().runs), datetime.now(UTC))
     except DBackupError as error:
         return Leftovers(place=name, failure=Failure.of(name, error))
-    return Leftovers(place=name, found=tuple(found))
+    for one in found:
+        log.warning(
+            "unfinished database",
+            source=name,
+            database=one.database.name,
+            bytes=one.database.size,
+            stays=one.stays or f"remove it with: dbackup clean --source {name} --yes",
+        )
+    return Leftovers(place=name, found=tuple(one.database.name for one in found))

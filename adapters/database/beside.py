@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from core.errors import DBackupError, TargetExists
+from core.errors import AdapterError, DBackupError, TargetExists
+from core.unfinished import UnfinishedDatabase
 
 
-def beside(name: str, mark: str, limit: int, size: Callable[[str], int] = len) -> str:
+def beside(name: str, mark: str, limit: int, size: Callable[[str], int] = len, token: str = "") -> str:
     """A free name beside ``name`` that says whose it is, of at most ``limit`` characters, or of what ``size`` counts.
 
-    It is cut here, for some servers cut in silence.
+    It is cut here, for some servers cut in silence. It ends with ``token``, eight hexadecimal digits, or new ones.
     """
-    ending = f"__{mark}_{secrets.token_hex(4)}"
+    ending = f"__{mark}_{token or secrets.token_hex(4)}"
     while size(name + ending) > limit:
         name = name[:-1]
     return name + ending
@@ -39,4 +40,25 @@ def target_exists(name: str) -> TargetExists:
     return TargetExists(
         f"a database named '{name}' exists already",
         hint="give --overwrite to replace it, or --as NEWNAME to restore beside it",
+    )
+
+
+def require_droppable(name: str, found: Iterable[UnfinishedDatabase]) -> UnfinishedDatabase:
+    """The one of this name, if it may be dropped. Raises AdapterError."""
+    one = next((one for one in found if one.name == name), None)
+    if one is None or one.mark is None:
+        raise AdapterError(
+            f"nothing proves that '{name}' was made by a restore", hint="if you know that it was, drop it by hand"
+        )
+    if one.precious:
+        raise AdapterError(f"'{name}' must stay: {one.precious}")
+    if one.in_use:
+        raise in_use(name)
+    return one
+
+
+def in_use(name: str) -> AdapterError:
+    """The refusal to drop what somebody is using."""
+    return AdapterError(
+        f"'{name}' is in use, so its restore may live", hint="wait for it to end, then clean again", permanent=False
     )

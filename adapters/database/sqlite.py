@@ -21,13 +21,14 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from adapters import folders
 from adapters.database import sqlite_files as files
-from adapters.database.sqlite_restore import SQLiteRestoration, check_target
+from adapters.database.sqlite_restore import SQLiteRestoration, check_target, drop_unfinished, unfinished
 from adapters.database.tools import Tool
 from adapters.file_urls import path_of
 from core.errors import AdapterError, ConfigurationError, DumpError, StorageFull
 from core.manifest import Contents
 from core.ports import DatabaseInfo, DumpOptions, RestoreTarget, ServerInfo
 from core.streams import CHUNK_SIZE, Chunk
+from core.unfinished import UnfinishedDatabase
 
 PAGES_A_STEP = 4096  # after each step a signal is heard
 TOOL = f"sqlite3 backup API {sqlite3.sqlite_version}"
@@ -119,6 +120,14 @@ class SQLite:
     def restore(self, target: RestoreTarget) -> SQLiteRestoration:
         """Open a restoration beside the file that the target names."""
         return SQLiteRestoration(target)
+
+    def unfinished(self) -> list[UnfinishedDatabase]:
+        """What restores into the folder of this file have begun. Raises AdapterError."""
+        return unfinished(self._path.parent)
+
+    def drop_unfinished(self, name: str) -> None:
+        """Remove one of them, by its path. Raises AdapterError for one that must stay."""
+        drop_unfinished(Path(name))
 
 
 class SQLiteDump:

@@ -18,15 +18,20 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters import folders
 from adapters.database import sqlite_files as files
-from core.errors import RestoreError, TargetExists
+from adapters.database.beside import in_use, require_droppable
+from core.errors import AdapterError, RestoreError, TargetExists
 from core.manifest import Contents
 from core.ports import RestoreTarget
 from core.streams import Chunks
+from core.unfinished import Mark, UnfinishedDatabase
 
+NEW = re.compile(r"\.(.+)\.dbackup-[0-9a-f]{8}")  # of a new file, hidden beside its target
+HEADER = b"SQLite format 3\0"
 PATIENCE = 3.0  # seconds until the old database counts as in use
 
 
@@ -137,6 +142,51 @@ def _remove_abandoned(path: Path) -> None:
         if ours.fullmatch(left.name) and left.is_file() and not left.is_symlink():
             with suppress(OSError):  # a restore that lives holds it, or it is not ours to remove
                 _remove_unlocked(left)
+
+
+def unfinished(folder: Path) -> list[UnfinishedDatabase]:
+    """The new files of restores into a folder. The mark is the hidden name, the owner, and how the file begins.
+
+    Raises AdapterError.
+    """
+    try:
+        found = [(path, NEW.fullmatch(path.name)) for path in sorted(folder.iterdir())]
+        return [one for path, name in found if name and (one := _unfinished(path, name[1]))]
+    except OSError as error:
+        raise AdapterError(f"{folder}: {error.strerror}", hint="look at the rights to the folder") from None
+
+
+def drop_unfinished(path: Path) -> None:
+    """Remove one of them. Raises AdapterError for every other file, and for one whose restore lives."""
+    require_droppable(str(path), unfinished(path.parent))
+    try:
+        _remove_unlocked(path)
+    except BlockingIOError:
+        raise in_use(str(path)) from None
+    except OSError as error:
+        raise AdapterError(f"{path}: {error.strerror}", hint="look at the rights to the folder") from None
+
+
+def _unfinished(path: Path, target: str) -> UnfinishedDatabase | None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        ours = found.st_uid == os.geteuid() and HEADER.startswith(os.read(descriptor, len(HEADER)))
+        written = datetime.fromtimestamp(int(found.st_mtime), UTC)
+        mark = Mark(str(path), str(path.with_name(target)), written) if ours else None
+        return UnfinishedDatabase(str(path), found.st_size, mark, _is_locked(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _remove_unlocked(path: Path) -> None:

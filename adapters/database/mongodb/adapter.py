@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar, Self
 
-from adapters.database.mongodb import client
+from adapters.database.mongodb import client, unfinished
 from adapters.database.mongodb.client import Client
 from adapters.database.mongodb.config import SCHEMES, MongoDBConfig
 from adapters.database.mongodb.dump import MongoDBDump
@@ -19,6 +19,7 @@ from adapters.database.tools import Tool
 from adapters.host import LocalHost
 from core.errors import DBackupError, RestoreError
 from core.ports import DatabaseInfo, DumpOptions, Host, RestoreTarget, ServerInfo
+from core.unfinished import UnfinishedDatabase
 
 
 class MongoDB:
@@ -107,6 +108,16 @@ class MongoDB:
             return MongoDBInstanceRestoration(self._config, self._host, self._client)
         _check_name(target.database)
         return MongoDBRestoration(self._config, self._host, self._client, target)
+
+    def unfinished(self) -> list[UnfinishedDatabase]:
+        """Databases of restores that were killed or are under way. Raises ConnectionError or AdapterError."""
+        with connected(self._config) as session:
+            return list(unfinished.unfinished(session))
+
+    def drop_unfinished(self, name: str) -> None:
+        """Drop one of them. Raises AdapterError for one that must stay, or ConnectionError."""
+        with connected(self._config) as session:
+            unfinished.drop(session, name)
 
     @cached_property
     def _client(self) -> Client:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import chain
 
 from adapters.database.mongodb import client as tools
@@ -21,11 +21,13 @@ from adapters.database.mongodb.archive import BUCKETS, TIMESERIES, VIEW, Archive
 from adapters.database.mongodb.client import Client
 from adapters.database.mongodb.config import MongoDBConfig
 from adapters.database.mongodb.session import connected, database_names
+from adapters.database.mongodb.unfinished import Presence, mark_of
 from core.errors import ComparisonFailed, DBackupError, RestoreError, TargetExists
 from core.log import logger
 from core.manifest import Contents
 from core.ports import Host, RestoreTarget
 from core.streams import Chunk, Chunks
+from core.unfinished import BUILT, REPLACED, Mark
 
 log = logger(engine="mongodb")
 
@@ -43,15 +45,18 @@ class MongoDBRestoration:
         self._config, self._host, self._client, self._target = config, host, client, target
         self._name = target.database
         self._made = False
+        self._presence: Presence | None = None
 
     def __enter__(self) -> MongoDBRestoration:
         if exists(self._config, self._target.database):
             if not self._target.overwrite:
                 raise target_exists(self._target.database)
-            self._name = beside(self._target.database, "dbackup")
+            self._name = beside(self._target.database, BUILT)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if self._presence is not None:
+            self._presence.close()
         if not self._made:
             return
         try:
@@ -71,11 +76,12 @@ class MongoDBRestoration:
         if exists(self._config, self._name):
             raise target_exists(self._name)
         self._made = True
+        self._presence = self._mark(self._name)
         self._feed(dumped, self._name, chain(begun, rest))
 
     def contents(self, expected: Contents | None) -> Contents:
         """Every collection that was loaded, its documents counted exactly."""
-        return counted(self._config, self._name)
+        return counted(self._config, self._name, self._presence.collection if self._presence else "")
 
     def publish(self) -> str:
         """Put the new database in the target's place, if it is not there already. Raises RestoreError.
@@ -87,6 +93,8 @@ class MongoDBRestoration:
         copies: list[str] = []
         if self._name != name:
             copies = [self._replace(name), self._name]
+        elif self._presence is not None:
+            self._presence.remove()
         self._made = False
         kept = [f"'{one}'" for one in copies if not self._dropped(one)]
         leftovers = f"; what could not be dropped: {', '.join(kept)}" if kept else ""
@@ -103,18 +111,28 @@ class MongoDBRestoration:
 
     def _replace(self, name: str) -> str:
         """Copy the old one aside and the new one into its place; give the name of the old one's copy."""
-        away = beside(name, "old")
+        away = beside(name, REPLACED)
         with ExitStack() as undoing:
             undoing.callback(self._dropped, away)
+            presence = self._mark(away, needless=True)
+            undoing.callback(presence.close)
             self._copy(name, away)
+            presence.say(needless=False)
             undoing.pop_all()
-        try:
-            self._drop(name)
-            self._copy(self._name, name)
-        except BaseException as failure:
-            self._bring_back(away, name, failure)
-            raise
+        with closing(presence):
+            try:
+                self._drop(name)
+                self._copy(self._name, name)
+                presence.say(needless=True)
+            except BaseException as failure:
+                self._bring_back(away, name, failure)
+                raise
         return away
+
+    def _mark(self, name: str, *, needless: bool = False) -> Presence:
+        presence = Presence(self._config, Mark.now(name, self._target.database, self._target.run), needless=needless)
+        presence.begin()
+        return presence
 
     def _dropped(self, name: str) -> bool:
         """Drop what is not needed any more, if that can be done."""
@@ -140,10 +158,10 @@ class MongoDBRestoration:
         """Copy a database on the server and compare every count. Raises DumpError or RestoreError."""
         archive = Archive(RestoreError, "look into the server's log, then try again")
         with tools.private_settings(self._config) as settings:
-            command = tools.dump_command(self._client, settings, source)
+            command = tools.dump_command(self._client, settings, source, [mark] if (mark := mark_of(source)) else [])
             with self._host.stream(command) as chunks:
                 self._feed(source, name, archive(chunks))
-        if (sent := archive.contents(source)) != (found := counted(self._config, name)):
+        if (sent := archive.contents(source)) != (found := counted(self._config, name, mark_of(name))):
             raise ComparisonFailed(
                 f"'{name}' holds {sum(found.rows.values()):,} documents instead of {sum(sent.rows.values()):,}",
                 hint="nothing is lost; look into the server's log, then try again",
@@ -205,11 +223,11 @@ def beside(name: str, mark: str) -> str:
     return name.encode()[: NAME_BYTES - len(ending)].decode(errors="ignore") + ending
 
 
-def counted(config: MongoDBConfig, name: str) -> Contents:
-    """The collections of a database, and the documents of each, counted one by one."""
+def counted(config: MongoDBConfig, name: str, mark: str = "") -> Contents:
+    """The collections of a database but its mark, and the documents of each, counted one by one."""
     with connected(config, RestoreError) as session:
         database = session[name]
-        kinds = {one["name"]: one["type"] for one in database.list_collections()}
+        kinds = {one["name"]: one["type"] for one in database.list_collections() if one["name"] != mark}
         return Contents(
             tables=len([one for one in kinds if not one.startswith("system.")]),
             rows={one: database[one].count_documents({}) for one in _with_documents(kinds)},

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 from adapters.database.beside import beside, target_exists
-from adapters.database.mysql import catalogue, client, swap
+from adapters.database.mysql import catalogue, client, swap, unfinished
 from adapters.database.mysql.client import Client
 from adapters.database.mysql.config import MariaDBConfig, MySQLConfig
 from adapters.database.mysql.dump import MySQLDump, MySQLGlobals
@@ -16,6 +16,7 @@ from adapters.database.tools import Tool
 from adapters.host import LocalHost
 from core.errors import RestoreError
 from core.ports import DatabaseInfo, DumpOptions, Host, RestoreTarget, ServerInfo
+from core.unfinished import BUILT, UnfinishedDatabase
 
 SIZES = """
 SELECT TABLE_SCHEMA, CAST(SUM(DATA_LENGTH + INDEX_LENGTH) AS UNSIGNED),
@@ -92,7 +93,7 @@ class MySQL:
                 if not target.overwrite:
                     raise target_exists(target.database)
                 swap.require_unreferenced(connection, target.database)
-            _check_right(connection, self._config.login, beside(target.database, "dbackup", swap.NAME_LENGTH))
+            _check_right(connection, self._config.login, beside(target.database, BUILT, swap.NAME_LENGTH))
             _check_definers(connection, target)
             self._client_for(connection)
 
@@ -102,6 +103,16 @@ class MySQL:
         with connect(self._config) as connection:
             tools = self._client_for(connection)
         return MySQLRestoration(self._config, self._host, tools, target)
+
+    def unfinished(self) -> list[UnfinishedDatabase]:
+        """Databases of restores that were killed or are under way. Raises ConnectionError or AdapterError."""
+        with connect(self._config) as connection, translated():
+            return list(unfinished.unfinished(connection))
+
+    def drop_unfinished(self, name: str) -> None:
+        """Drop one of them. Raises AdapterError for one that must stay, or ConnectionError."""
+        with connect(self._config) as connection, translated():
+            unfinished.drop(connection, name)
 
     @cached_property
     def _clients(self) -> tuple[Client, ...]:

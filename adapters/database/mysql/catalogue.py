@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple
 
 from adapters.database.mysql.session import Connection, quoted
@@ -176,10 +176,13 @@ def computed_in_utc(connection: Connection, kept: Iterable[Relation], database: 
         yield f"generated from a TIMESTAMP and stored, so a restore computes them in UTC: {', '.join(columns[:SHOWN])}"
 
 
-def counted(connection: Connection, database: str, expected: Contents | None) -> Contents:
-    """What a database holds: every row counted, but for tables that ``expected`` has only estimated."""
+def counted(connection: Connection, database: str, expected: Contents | None, ours: Callable[[str], bool]) -> Contents:
+    """What a database holds: every row counted, but for tables that ``expected`` has only estimated.
+
+    Tables that are ``ours``, by their names, are left out.
+    """
     estimated = set(expected.estimated) if expected else set()
-    tables = [one for one in relations(connection, database) if one.is_table]
+    tables = [one for one in relations(connection, database) if one.is_table and not ours(one.name)]
     rows = {
         one.name: int(one.rows or 0) if one.name in estimated else _count(connection, database, one.name)
         for one in tables

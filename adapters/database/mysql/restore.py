@@ -1,15 +1,19 @@
-"""A database on its way back: loaded into a new one beside the target, which is not touched before it is published."""
+"""A database on its way back: loaded into a new one beside the target, which is not touched before it is published.
+
+For as long as the restore lives it holds a session and its lock, by which everybody knows that it does.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 
 import pymysql
 
 from adapters.database.beside import beside, drop_unfinished
-from adapters.database.mysql import catalogue, client, swap
+from adapters.database.mysql import catalogue, client, swap, unfinished
 from adapters.database.mysql.client import Client
 from adapters.database.mysql.code import Code
 from adapters.database.mysql.config import MySQLConfig
@@ -22,6 +26,7 @@ from core.log import logger
 from core.manifest import Contents
 from core.ports import Command, Host, RestoreTarget
 from core.streams import Chunk, Chunks
+from core.unfinished import BUILT, Mark
 
 log = logger(engine="mysql")
 HEAD = 4096  # bytes that surely hold a dump's first lines
@@ -33,16 +38,22 @@ class MySQLRestoration:
 
     def __init__(self, config: MySQLConfig, host: Host, tools: Client, target: RestoreTarget) -> None:
         self._config, self._host, self._tools, self._target = config, host, tools, target
-        self._name = beside(target.database, "dbackup", swap.NAME_LENGTH)
+        self._name = beside(target.database, BUILT, swap.NAME_LENGTH)
+        self._mark = Mark.now(self._name, target.database, target.run)
         self._loading = Loading(owner=target.owner)
         self._made = False
+        self._presence: Connection | None = None
 
     def __enter__(self) -> MySQLRestoration:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._made:
-            drop_unfinished(self._name, self._drop, exc[1])
+        try:
+            if self._made:
+                drop_unfinished(self._name, self._drop, exc[1])
+        finally:
+            if self._presence is not None and self._presence.open:
+                self._presence.close()
 
     def load(self, chunks: Chunks) -> None:
         """Create the database and load the dump. Raises RestoreError, or whatever the chunks raise."""
@@ -50,7 +61,9 @@ class MySQLRestoration:
         head = _head(rest)
         if not is_dump(head):
             raise RestoreError("this is no dump of mariadb-dump or mysqldump", hint="verify the backup")
+        self._presence = connect(self._config)
         with connect(self._config) as connection, translated(RestoreError):
+            unfinished.hold(self._presence, self._name)
             self._create(connection, defaults(head))
             secure = connection.is_encrypted
         with options_file(self._config, tls=secure) as file:
@@ -64,7 +77,7 @@ class MySQLRestoration:
         waiting = Code()
         waiting.read(self._loading.events)
         with connect(self._config) as connection, translated(RestoreError):
-            found = catalogue.counted(connection, self._name, expected)
+            found = catalogue.counted(connection, self._name, expected, partial(unfinished.is_mark, self._name))
             code = catalogue.code(connection, self._name) | {"events": waiting.counts["events"]}
         return found.model_copy(update={"objects": code})
 
@@ -73,7 +86,7 @@ class MySQLRestoration:
         name, events, remarks = self._target.database, self._loading.events, list[str]()
         with connect(self._config) as connection, translated(RestoreError), self._scripts(connection) as scripts:
             if self._target.overwrite and swap.exists(connection, name):
-                remarks = swap.replace(connection, scripts, self._name, name, events)
+                remarks = swap.replace(connection, scripts, self._mark, events)
             else:
                 swap.place(connection, scripts, self._name, name, events)
             self._made = False
@@ -92,6 +105,7 @@ class MySQLRestoration:
             swap.create(connection, self._name, None)
             log.warning("the server has no such collation, its own is used", wanted=wanted)
         self._made = True
+        unfinished.mark(connection, self._mark)
 
     @contextmanager
     def _scripts(self, connection: Connection) -> Iterator[Scripts]:

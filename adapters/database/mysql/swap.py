@@ -6,7 +6,7 @@ events) is written anew, first dropped and then run as a script of the dump tool
 the old tables go back, and so does the old code. An answer that was lost says nothing about what the server has done,
 so the session it was lost on is ended first, and then the server is asked where the tables are. Should our own process
 die midway, the old tables and a table ``dbackup_undo`` with the old code as SQL are in the database
-``<name>__old_<hex>``.
+``<name>__old_<hex>``; that table says, too, whether the new ones were complete by then.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from adapters.database.beside import beside, target_exists
 from adapters.database.mysql import catalogue, grants
 from adapters.database.mysql.grants import Grant
 from adapters.database.mysql.session import Connection, end_session, quoted, translated
+from adapters.database.mysql.unfinished import UNDO, is_mark
 from core.errors import DBackupError, RestoreError
+from core.unfinished import REPLACED, Mark, token_of
 
 NAME_LENGTH = 64  # characters
-UNDO = "dbackup_undo"
+RECORD = "id INT PRIMARY KEY, script LONGBLOB NOT NULL, mark TEXT NOT NULL, complete BOOLEAN NOT NULL"
 CODE = {
     "TRIGGER": "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
     "VIEW": "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s",
@@ -118,19 +120,20 @@ def place(connection: Connection, scripts: Scripts, new: str, name: str, events:
     drop(connection, new)
 
 
-def replace(connection: Connection, scripts: Scripts, new: str, name: str, events: bytes) -> list[str]:
-    """Give what is in ``new`` to the database ``name``, and its old tables and code to one that is then dropped.
+def replace(connection: Connection, scripts: Scripts, made: Mark, events: bytes) -> list[str]:
+    """Give what is in the marked database to its target, and the old tables and code to one that is then dropped.
 
     Gives what a person should know: an old database that could not be dropped, grants that are lost. Raises
     RestoreError or ConnectionError, after the old database has been put back.
     """
+    new, name = made.database, made.target
     code, former = scripts.read(new, False) + events, scripts.read(name, True)
     triggers, arriving = _triggers(connection, name), _tables(connection, new)
     guards = {table: scripts.guards(name, table) for table in dict(triggers)}
     granted = grants.on_routines(connection, name)
-    old = beside(name, "old", NAME_LENGTH)
+    old = beside(name, REPLACED, NAME_LENGTH, token=token_of(new))
     exchange = Exchange(name, new, old, arriving, triggers, guards, granted, connection.session)
-    _record(connection, old, catalogue.defaults(connection, name), former)
+    _record(connection, Mark.now(old, name, made.run), catalogue.defaults(connection, name), former)
     away = [(name, old, table) for table in _tables(connection, name)]
     moved = False
     try:
@@ -142,6 +145,7 @@ def replace(connection: Connection, scripts: Scripts, new: str, name: str, event
         _set_defaults(connection, name, catalogue.defaults(connection, new))
         scripts.run(name, code)
         remarks = grants.give_again(connection, name, granted)
+        connection.rows(f"UPDATE {quoted(old)}.{quoted(UNDO)} SET complete = TRUE")  # noqa: S608
     except BaseException as failure:
         _undo(scripts, exchange, failure, moved=moved)
         raise
@@ -223,15 +227,15 @@ def _triggers(connection: Connection, database: str) -> list[tuple[str, str]]:
     return [(str(table), str(trigger)) for table, trigger in connection.rows(TRIGGERS, database)]
 
 
-def _record(connection: Connection, old: str, settings: tuple[str, str], script: bytes) -> None:
+def _record(connection: Connection, old: Mark, settings: tuple[str, str], script: bytes) -> None:
     """Make the database for the old tables, with the old code in it: all of it, or nothing is left."""
-    where = f"{quoted(old)}.{quoted(UNDO)}"
-    create(connection, old, settings)
+    where = f"{quoted(old.database)}.{quoted(UNDO)}"
+    create(connection, old.database, settings)
     try:
-        connection.rows(f"CREATE TABLE {where} (script LONGBLOB NOT NULL)")
-        connection.rows(f"INSERT INTO {where} VALUES (%s)", script)  # noqa: S608
+        connection.rows(f"CREATE TABLE {where} ({RECORD})")
+        connection.rows(f"INSERT INTO {where} VALUES (1, %s, %s, FALSE)", script, str(old))  # noqa: S608
     except BaseException:
-        drop(connection, old)
+        drop(connection, old.database)
         raise
 
 
@@ -249,8 +253,9 @@ def _drop_code(connection: Connection, database: str, kinds: Iterable[str]) -> N
 
 
 def _tables(connection: Connection, database: str) -> list[str]:
-    """What is renamed: everything but views."""
-    return [one.name for one in catalogue.relations(connection, database) if one.kind != catalogue.VIEW]
+    """What is renamed: everything but views, and our mark."""
+    found = (one for one in catalogue.relations(connection, database) if one.kind != catalogue.VIEW)
+    return [one.name for one in found if not is_mark(database, one.name)]
 
 
 def _set_defaults(connection: Connection, database: str, defaults: tuple[str, str]) -> None:

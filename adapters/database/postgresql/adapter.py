@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 from adapters.database.beside import target_exists
-from adapters.database.postgresql import client, swap
+from adapters.database.postgresql import client, swap, unfinished
 from adapters.database.postgresql.client import Client
 from adapters.database.postgresql.config import SCHEMES, PostgreSQLConfig
 from adapters.database.postgresql.dump import PostgreSQLDump, PostgreSQLGlobals
@@ -16,6 +16,7 @@ from adapters.database.tools import Tool
 from adapters.host import LocalHost
 from core.errors import RestoreError
 from core.ports import DatabaseInfo, DumpOptions, Host, RestoreTarget, ServerInfo
+from core.unfinished import UnfinishedDatabase
 
 DATABASES = """
 SELECT datname, CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) END
@@ -104,6 +105,16 @@ class PostgreSQL:
             chosen = self._client_to_restore(connection, target)
             server = _major(connection)
         return PostgreSQLRestoration(self._config, self._host, chosen, server, target)
+
+    def unfinished(self) -> list[UnfinishedDatabase]:
+        """Databases of restores that were killed or are under way. Raises ConnectionError or AdapterError."""
+        with connect_beside(self._config) as connection, translated():
+            return list(unfinished.unfinished(connection))
+
+    def drop_unfinished(self, name: str) -> None:
+        """Drop one of them. Raises AdapterError for one that must stay, or ConnectionError."""
+        with connect_beside(self._config) as connection, translated():
+            unfinished.drop(connection, name)
 
     @cached_property
     def _clients(self) -> tuple[Client, ...]:

@@ -1,6 +1,7 @@
 """A database on its way back: built beside the target under a name of its own, then renamed, in one transaction.
 
-Until then the target is not touched, and a restoration that is left unpublished drops only what it made.
+Until then the target is not touched, and a restoration that is left unpublished drops only what it made. Until then,
+too, it holds a session there, by which everybody knows that it lives.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from adapters.database.beside import beside, drop_unfinished, in_bytes
-from adapters.database.postgresql import catalogue, swap
+from adapters.database.postgresql import catalogue, swap, unfinished
 from adapters.database.postgresql.client import Client
 from adapters.database.postgresql.config import PostgreSQLConfig
 from adapters.database.postgresql.session import Connection, connect, connect_beside, translated
@@ -23,6 +24,7 @@ from core.log import logger
 from core.manifest import Contents
 from core.ports import Command, DumpOptions, Host, RestoreTarget
 from core.streams import Chunk, Chunks
+from core.unfinished import BUILT, REPLACED, Mark
 
 log = logger(engine="postgresql")
 
@@ -62,13 +64,15 @@ class PostgreSQLRestoration:
     ) -> None:
         self._config, self._host, self._client = config, host, client
         self._server, self._target = server, target
-        self._name = beside(target.database, "dbackup", NAME_BYTES, in_bytes)
+        self._name = beside(target.database, BUILT, NAME_BYTES, in_bytes)
         self._made = False
+        self._presence: Connection | None = None
 
     def __enter__(self) -> PostgreSQLRestoration:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._leave()
         if self._made:
             drop_unfinished(self._name, self._drop, exc[1])
 
@@ -79,6 +83,7 @@ class PostgreSQLRestoration:
         if not head.startswith(MAGIC):
             raise RestoreError("this is no archive of pg_dump", hint="verify the backup")
         self._create(created_with(head))
+        self._presence = connect(self._config, self._name)
         whole = chain([head], rest)
         with _advised():
             self._feed(whole)
@@ -102,10 +107,11 @@ class PostgreSQLRestoration:
     def publish(self) -> str:
         """Rename the database to the target's name, an old one out of its way in the same transaction."""
         name = self._target.database
+        self._leave()
         with self._maintenance() as connection, translated(RestoreError):
             if self._target.overwrite and swap.exists(connection, name):
-                old = beside(name, "old", NAME_BYTES, in_bytes)
-                swap.replace(connection, name, self._name, old)
+                old = beside(name, REPLACED, NAME_BYTES, in_bytes)
+                swap.replace(connection, name, self._name, Mark.now(old, name, self._target.run))
                 self._made = False
                 kept = "" if swap.try_to_drop(connection, old) else f"; the old one could not be dropped: '{old}'"
             else:
@@ -116,6 +122,11 @@ class PostgreSQLRestoration:
     def _drop(self) -> None:
         with self._maintenance() as connection, translated(RestoreError):
             swap.drop(connection, self._name)
+
+    def _leave(self) -> None:
+        """End the session: a database in which there is one cannot be renamed."""
+        if self._presence is not None:
+            self._presence.close()
 
     def _maintenance(self) -> Connection:
         return connect_beside(self._config, self._target.database)
@@ -138,6 +149,8 @@ class PostgreSQLRestoration:
                     continue
                 break
             self._made = True
+            mark = Mark.now(self._name, self._target.database, self._target.run)
+            connection.execute(unfinished.comment(self._name, str(mark)))
         if attempt != settings:
             log.warning("the server has no such locale, another is used", wanted=settings, used=attempt)
 

@@ -13,7 +13,9 @@ from psycopg import sql
 
 from adapters.database.beside import target_exists
 from adapters.database.postgresql.session import Connection
+from adapters.database.postgresql.unfinished import comment
 from core.errors import RestoreError
+from core.unfinished import Mark
 
 ATTEMPTS = 3  # clients that connect again at once can be quicker than the rename
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
@@ -22,6 +24,7 @@ OWNER = """
 SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
 WHERE d.datname = %s AND r.rolname <> current_user
 """
+COMMENT = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
 GRANTS = """
 SELECT r.rolname, a.privilege_type, a.is_grantable
 FROM pg_database d, aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
@@ -56,25 +59,28 @@ def try_to_drop(connection: Connection, name: str) -> bool:
 
 
 def rename_to_free(connection: Connection, name: str, free: str) -> None:
-    """Rename a database. Raises TargetExists when the new name was taken meanwhile."""
+    """Rename a database, and take its mark away. Raises TargetExists when the new name was taken meanwhile."""
     try:
-        _rename(connection, name, free)
+        with connection.transaction():
+            connection.execute(comment(name, None))
+            _rename(connection, name, free)
     except psycopg.errors.DuplicateDatabase:
         raise target_exists(free) from None
 
 
-def replace(connection: Connection, name: str, new: str, old: str) -> None:
-    """Give ``name`` to the database ``new``, and ``old`` to the one that bore it; all of it or nothing.
+def replace(connection: Connection, name: str, new: str, old: Mark) -> None:
+    """Give ``name`` to the database ``new``, and the name of ``old`` to the one that bore it; all of it or nothing.
 
-    The new one inherits owner, grants and settings, none of which are in a dump of a database's contents.
+    The new one inherits owner, comment, grants and settings, none of which are in a dump of a database's contents.
     """
     for _ in range(ATTEMPTS):
         connection.execute(END_SESSIONS, [name])
         try:
             with connection.transaction():
-                _rename(connection, name, old)
-                for statement in _inheritance(connection, old, new):
+                _rename(connection, name, old.database)
+                for statement in _inheritance(connection, old.database, new):
                     connection.execute(statement)
+                connection.execute(comment(old.database, str(old)))
                 _rename(connection, new, name)
         except psycopg.errors.ObjectInUse:
             continue
@@ -92,6 +98,8 @@ def _rename(connection: Connection, name: str, new: str) -> None:
 
 def _inheritance(connection: Connection, old: str, new: str) -> Iterator[sql.Composed]:
     database = sql.Identifier(new)
+    ((text,),) = connection.execute(COMMENT, [old]).fetchall()
+    yield comment(new, text)
     for (owner,) in connection.execute(OWNER, [old]).fetchall():
         yield sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(owner))
     grants = connection.execute(GRANTS, [old]).fetchall()
