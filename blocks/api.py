@@ -46,14 +46,23 @@ def prefect_api() -> Iterator[Api]:
 
 def answering() -> Api | None:
     """The Prefect API that answers now; none is started."""
-    if (api := _current.get()) is not None:
-        return api if api.answers() else None
-    if not (url := PREFECT_API_URL.value()):
-        return running(settings())
     try:
-        return _configured(url)
+        return require_answer()
     except ConnectionError:
         return None
+
+
+def require_answer() -> Api:
+    """The Prefect API that answers now; none is started. Raises ConnectionError when there is none."""
+    if (api := _current.get()) is not None:
+        found = api if api.answers() else None
+    elif url := PREFECT_API_URL.value():
+        return _configured(url)
+    else:
+        found = running(settings())
+    if found is None:
+        raise ConnectionError("the Prefect API does not answer", hint="look at its log")
+    return found
 
 
 def _embedded_settings(api: Api) -> dict[Setting, Any]:

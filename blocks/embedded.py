@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 import httpx
 
@@ -168,11 +167,6 @@ def _block_key(current: Settings) -> str:
     return encryption_keys().unseal(sealed, BLOCK_KEY)
 
 
-def _database_url(current: Settings) -> str:
-    """Where Prefect keeps its database anyway; but it would take a ? or % in the path for part of the URL."""
-    return f"sqlite+aiosqlite:///{quote(str(folder(current) / DATABASE))}"
-
-
 def reseal_block_key(current: Settings) -> bool:
     """Seal Prefect's own key under the current ENCRYPTION_KEY; false when there is none or it is so already."""
     path, keys = folder(current) / BLOCK_KEY, encryption_keys()
@@ -208,7 +202,8 @@ def environment(current: Settings) -> dict[str, str]:
     return {
         "DBACKUP_HOME": str(current.home),
         "PREFECT_HOME": str(folder(current)),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": _database_url(current),
+        # Where Prefect keeps it anyway, named from there: in a URL, a ? or % of the path would mean something else.
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{DATABASE}",
         "PREFECT_SERVER_ENCRYPTION_KEY": _block_key(current),
         # In memory, what a run holds of its job's limit would be lost with the server, and Prefect would end the run.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",

@@ -40,6 +40,7 @@ def main() -> None:
             sys.exit(f"port {settings().server_port} of 127.0.0.1 cannot be used: {error.strerror}")
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         _configure(auth, url)
+        os.chdir(home)  # from where the database is named
         # uvicorn raises the signal that ended it once more; without a handler the address would stay behind.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         server = _server()

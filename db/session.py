@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, literal, select, text
 from sqlalchemy.engine import URL, make_url
@@ -78,6 +79,8 @@ def _address(url: str) -> URL:
         raise ConfigurationError(
             f"the catalog cannot be kept in {address.get_backend_name()}", hint="use SQLite or PostgreSQL"
         )
+    if address.database and address.get_backend_name() == "sqlite":  # SQLAlchemy leaves a path as it is written
+        return address.set(database=unquote(address.database))
     return address.set(drivername="postgresql+psycopg") if address.drivername == "postgresql" else address
 
 

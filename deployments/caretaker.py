@@ -16,8 +16,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from blocks.api import answering
-from core.errors import ConnectionError, DBackupError
+from blocks.api import require_answer
+from core.errors import DBackupError
 from core.log import logger
 from core.masking import mask
 from deployments import jobs, missed, pool, system_schedules
@@ -71,8 +71,7 @@ class Caretaker:
 @contextmanager
 def _api() -> Iterator[None]:
     """Within this context the API that answers is used, and no other is started. Raises ConnectionError."""
-    if (api := answering()) is None:
-        raise ConnectionError("the Prefect API does not answer", hint="look at its log")
+    api = require_answer()
     named = {PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth, PREFECT_CLIENT_MAX_RETRIES: 1}
     with temporary_settings(named):
         yield

@@ -23,14 +23,14 @@ def children(name: str) -> list[int]:
 
 
 def argument_lists() -> str:
-    """The arguments of every process of the machine; a server's own processes write their client's name there."""
+    """The arguments of every process of the machine, except for PostgreSQL's own: they name whom they serve."""
     texts = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             texts.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return "\n".join(text for text in texts if not text.startswith("postgres: "))
+    return "\n".join(text for text in texts if not text.startswith("postgres: ") and "/initdb " not in text)
 
 
 def gone(pid: int) -> bool:

@@ -47,11 +47,11 @@ def test_whoever_may_not_see_the_audit_gets_no_table(site: Site) -> None:
 
 def test_the_table_holds_what_was_asked_for(site: Site) -> None:
     with pytest.raises(PermissionError):
-        users.create(Identity("mallory"), users.NewUser("x"))
+        users.create(Identity("intruder"), users.NewUser("x"))
     auditor = site.inside(person("auditor", Permission.AUDIT_READ))
-    answer = auditor.get(link(Wanted(who="mallory")))
+    answer = auditor.get(link(Wanted(who="intruder")))
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     _, *rows = csv.reader(answer.text.splitlines())
-    assert [(row[1], row[2], row[5]) for row in rows] == [("mallory", "users.create", "refused")]
+    assert [(row[1], row[2], row[5]) for row in rows] == [("intruder", "users.create", "refused")]
     assert auditor.get("/audit.csv?since=yesterday").status_code == 400
     assert LOCAL_ADMINISTRATOR.name not in answer.text

@@ -33,7 +33,7 @@ def test_a_restore_waits_in_the_queue_with_its_address_sealed(home: Path) -> Non
         backup="latest", storage=Address("disk"), target=Address(TARGET), names={"shop": "shop_restored"}
     )
     run = requests.put_restore(wish)
-    found = requests.look(run)
+    found = requests.look(run, "restore")
     assert (found.state, found.report, found.steps) == (RunState.PENDING, None, ())
     assert not found.served, "nobody takes from the queue here, and the page has to say so"
     asked = RestoreSpec.model_validate(found.parameters["wish"])
@@ -47,14 +47,14 @@ def test_a_restore_waits_in_the_queue_with_its_address_sealed(home: Path) -> Non
 def test_a_check_waits_in_the_queue(home: Path) -> None:
     pool.ensure()
     run = requests.put_integrity(IntegritySpec(storages=(Address("disk"),)))
-    assert requests.look(run).run.kind == "integrity"
+    assert requests.look(run, "integrity").run.kind == "integrity"
     forget(run)
 
 
 @pytest.mark.parametrize("run", ["", "not an id", "00000000-0000-0000-0000-000000000000"])
 def test_a_run_that_does_not_exist_is_said_to_be_none(home: Path, run: str) -> None:
     with pytest.raises(ConfigurationError, match="there is no run"):
-        requests.look(run)
+        requests.look(run, "restore")
 
 
 def test_databases_are_chosen_in_one_way_only() -> None:
