@@ -27,7 +27,7 @@ READ = "mode=ro"
 READ_SETTLED = "mode=ro&immutable=1"  # nobody writes it: no lock is taken and no file made beside it
 WRITE = "mode=rw"
 PATIENCE = 30.0  # seconds to wait for a source that somebody has locked
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.01  # short: a busy writer leaves gaps of milliseconds
 _INSTRUCTIONS = 100_000  # of SQLite's machine, between two looks whether the work is still wanted
 _PRIMARY = 0xFF  # the low byte of an extended result code
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})

@@ -79,7 +79,7 @@ def make_large(path: Path, megabytes: int) -> Path:
 def another_process(path: Path, statements: Sequence[str], *, repeat: bool = False) -> Iterator[None]:
     """A process that has run the statements once, and goes on running them or keeps its connection open."""
     program = """
-import sqlite3, sys
+import sqlite3, sys, time
 path, repeat, *statements = sys.argv[1:]
 connection = sqlite3.connect(path, isolation_level=None, timeout=60)
 for statement in statements:
@@ -88,6 +88,7 @@ print("ready", flush=True)
 while repeat == "True":
     for statement in statements:
         connection.execute(statement).fetchall()
+    time.sleep(0.001)
 sys.stdin.read()
 """
     arguments = [os.fspath(path), str(repeat), *statements]
