@@ -21,7 +21,7 @@ from blocks.providers import PROVIDERS, ProviderBlock
 from blocks.sealed import SealedBlock
 from blocks.sources import SOURCES, SourceBlock
 from blocks.storages import STORAGES, StorageBlock
-from core.errors import ConfigurationError, ConnectionError
+from core.errors import ConfigurationError, ConnectionError, WrongName
 from core.jobs import SAVED_NAME
 from core.masking import mask
 
@@ -82,12 +82,12 @@ def _way_out(kind: Kind, name: str) -> str:
 
 
 def load(kind: Kind, name: str) -> SealedBlock:
-    """The block saved under this name. Raises ConfigurationError that names those that exist."""
+    """The block saved under this name. Raises WrongName that says which exist."""
     with _client() as client:
         if found := _find(client, kind.types, name):
             return found
         others = ", ".join(_names(client, kind)) or "none is saved yet"
-    raise ConfigurationError(
+    raise WrongName(
         f"there is no {kind} named {name} (saved: {others})",
         hint=f"add it with: dbackup {kind.command} {'create' if kind is Kind.PROFILE else 'add'} {name}",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from cli.output import Output, WrongUsage
 from cli.runs import back_up, told, watched
 from cli.specs import specified
 from cli.wishes import Many, Wish, chosen, wishes
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, WrongName
 
 if TYPE_CHECKING:
     from core.jobs import JobSpec
@@ -75,7 +76,7 @@ def create(  # noqa: PLR0913 - the parameters of a command are its options
     own = {"source": addresses.source(source), "destinations": destinations, "catch_up": catch_up, "queue": label}
     spec = specified(JobSpec, name=name, **own, **wish)
     times = _previewed(cron, spec.timezone)
-    with out.waiting("saving"):
+    with out.waiting("saving"), _wrong_names():
         actions.create(LOCAL_ADMINISTRATOR, spec, cron or "")
     told = [render.next_times(times)] if times else []
     out.answer(
@@ -95,6 +96,15 @@ def _warn_of(out: Output, spec: JobSpec) -> None:
 
     if spec.queue != DEFAULT_QUEUE and not queue.queue(LOCAL_ADMINISTRATOR).serves(spec.queue):
         out.note(render.problem(f"nobody takes from the queue {spec.queue} now", f"{_START_THERE} {spec.queue}"))
+
+
+@contextmanager
+def _wrong_names() -> Iterator[None]:
+    """Within this context a name that nothing is saved under is wrong usage, as any other wrong option is."""
+    try:
+        yield
+    except WrongName as error:
+        raise WrongUsage(error.message, hint=error.hint) from None
 
 
 def _previewed(cron: str | None, timezone: str) -> Sequence[Any]:
@@ -142,7 +152,8 @@ def edit(  # noqa: PLR0913 - the parameters of a command are its options
     with out.waiting("saving"):
         spec = specified(JobSpec, **(dict(actions.get(LOCAL_ADMINISTRATOR, name)) | change))
         _previewed(cron, spec.timezone)
-        actions.edit(LOCAL_ADMINISTRATOR, spec, cron)
+        with _wrong_names():
+            actions.edit(LOCAL_ADMINISTRATOR, spec, cron)
         timetable = actions.timetable(LOCAL_ADMINISTRATOR, name)
     told = [render.timetable(timetable)] if timetable else []
     out.answer({"edited": name, "schedule": timetable}, render.done(f"job {name} is changed"), *told)

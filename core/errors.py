@@ -56,6 +56,10 @@ class NotFound(ConfigurationError):
     """Nothing has the name that was given."""
 
 
+class WrongName(ConfigurationError):
+    """A name that somebody has chosen cannot be one, or nothing is saved under it."""
+
+
 class AdapterError(DBackupError):
     """An outside system answered, but not with what was asked."""
 

@@ -24,7 +24,7 @@ from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from blocks.saved import Kind, load
-from core.errors import ConfigurationError, NotFound
+from core.errors import ConfigurationError, NotFound, WrongName
 from core.jobs import DEFAULT_QUEUE, SAVED_NAME, Address, JobSpec
 from deployments import pool
 from deployments.client import prefect_client
@@ -39,7 +39,7 @@ def create(spec: JobSpec, cron: str = "", *, paused: bool = False) -> None:
     """Save a new job that runs by itself when ``cron`` says so, in the job's zone; or only when it is told to.
 
     One that is ``paused`` does not run by itself until it is resumed.
-    Raises ConfigurationError for a name that is taken or wrong, a wrong schedule, or for what is not saved.
+    Raises ConfigurationError for a name that is taken or a wrong schedule, WrongName for what is not saved.
     """
     _require_name(spec.name)
     schedule = cron_schedule(cron, spec.timezone) if cron else None
@@ -198,7 +198,7 @@ def _needs(spec: JobSpec) -> list[tuple[Kind, str]]:
 
 def _require_name(name: str) -> None:
     if not SAVED_NAME.fullmatch(name):
-        raise ConfigurationError(
+        raise WrongName(
             f"{name!r} cannot be the name of a job",
             hint="use lower-case letters, digits and dashes, at most 63, for example: nightly-shop",
         )
@@ -208,7 +208,7 @@ def _require_saved(spec: JobSpec) -> None:
     """Refuse an address that is no name, and a name that nothing is saved under."""
     for address in (spec.source, *spec.destinations):
         if not Address(address).is_name:
-            raise ConfigurationError(
+            raise WrongName(
                 f"a job names what is saved, and {address.shown} is none",
                 hint="save it under a name first: dbackup source add, or dbackup storage add",
             )

@@ -12,6 +12,7 @@ from flows.sealed_flow import ended, sealed_flow
 from tasks import integrity as steps
 from tasks.bookkeeping import complete, recorded
 from tasks.notifications import IntegrityStory
+from tasks.tables import show_checked
 
 
 @sealed_flow("integrity")
@@ -31,4 +32,5 @@ def integrity(wish: IntegritySpec) -> IntegrityReport:
         )
         report = notifier.told(report)
         complete(execution, report)
+        show_checked(report)
     return ended(report)

@@ -23,6 +23,7 @@ from tasks.bookkeeping import complete, recorded
 from tasks.notifications import RestoreStory
 from tasks.restore import Resolved
 from tasks.step import retried
+from tasks.tables import show_restored
 
 DOWNLOAD_RETRIES = 3  # of each file, as long as trying again can help
 
@@ -37,6 +38,7 @@ def restore(wish: RestoreSpec) -> RestoreReport:
             outcomes = [_outcome(resolved, piece.of_run(execution), folder) for piece in resolved.pieces]
         report = notifier.told(_report(resolved, wish, outcomes, started_at))
         complete(execution, report)
+        show_restored(report)
     return ended(report)
 
 

@@ -126,9 +126,9 @@ def test_the_last_run_is_told_with_its_result(dbackup: Dbackup, job: str, shop: 
         (("--cron", "0 0 3 * * *"), USAGE, "it has not five fields"),
         (("--timezone", "Europe/Mars"), USAGE, "--timezone cannot be used"),
         (("--keep", "nightly=7"), USAGE, "no rule 'nightly=7'"),
-        (("--source", "nobody"), FAILED, "no source named nobody"),
-        (("--to", "nowhere"), FAILED, "no storage named nowhere"),
-        (("--profile", "none"), FAILED, "no profile named none"),
+        (("--source", "nobody"), USAGE, "no source named nobody"),
+        (("--to", "nowhere"), USAGE, "no storage named nowhere"),
+        (("--profile", "none"), USAGE, "no profile named none"),
         ((), USAGE, "nothing is to be changed"),
     ],
 )

@@ -10,10 +10,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from prefect.states import Cancelling
 
 from actions import runs as actions
+from actions import saved
 from actions.door import LOCAL_ADMINISTRATOR, Identity
 from core.errors import ConfigurationError, PermissionError
 from core.permissions import Permission
@@ -22,13 +25,17 @@ from core.settings import settings
 from core.states import RunState
 from db.executions import WantedRuns
 from deployments import processes, queued, run_facts, runs
+from deployments.client import prefect_client
 from services.records import executions
 from tasks.speed import Speed
 from tests.deployments.test_system import locked, save_job, save_shop, state_of
+from tests.servers.postgresql import Server
 from tests.system import COMMAND, System, report_of
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
+WORK_SECONDS = 120  # until a run has come to its dump, on a machine that has more to do
+CANCEL_SECONDS = 30  # ten are promised, on a machine that has not
 
 
 def at_hand(job: str) -> Run | None:
@@ -111,6 +118,36 @@ def test_a_run_at_work_is_cancelled_within_seconds_and_nothing_of_it_is_left(
     again = system.dbackup("run", "cancel", run)
     assert again.returncode == 1
     assert "has ended already, as CANCELLED" in again.stderr
+
+
+@pytest.mark.parametrize("asked_by", ["command", "prefect"])
+def test_a_cancelled_run_ends_within_seconds_whoever_asks_and_its_session_on_the_database_with_it(
+    system: System, postgresql: Server, tmp_path: Path, asked_by: str
+) -> None:
+    name = f"asked-by-{asked_by}"
+    postgresql.create(name)
+    postgresql.query("CREATE TABLE orders AS SELECT generate_series(1, 1000) AS id", name)
+    saved.add_source(LOCAL_ADMINISTRATOR, name, postgresql.url(name))
+    saved.add_storage(LOCAL_ADMINISTRATOR, name, f"file://{tmp_path}/backups")
+    save_job(name, name)
+    with postgresql.connect(name, autocommit=False) as connection:
+        connection.execute("LOCK TABLE orders")
+        run = queued.put(name)
+        until(lambda: sessions(postgresql, name), "the dump to wait for the table", seconds=WORK_SECONDS)
+        if asked_by == "command":
+            assert system.dbackup("run", "cancel", run).returncode == 0
+        else:
+            with prefect_client() as client:  # what the button in Prefect's pages asks for
+                client.set_flow_run_state(UUID(run), Cancelling())
+        until(lambda: ended_in_both(run) == {"CANCELLED"}, "the run to be cancelled", seconds=CANCEL_SECONDS)
+        until(lambda: not sessions(postgresql, name), "its sessions to end", seconds=CANCEL_SECONDS)
+    assert leftovers(run, tmp_path / "backups") == []
+
+
+def sessions(server: Server, database: str) -> int:
+    """How many sessions of the product and of its tools the database has."""
+    ours = "application_name IN ('dbackup', 'pg_dump')"
+    return int(server.query(f"SELECT count(*) FROM pg_stat_activity WHERE {ours} AND datname = '{database}'")[0][0])
 
 
 def test_a_run_whose_worker_is_gone_is_ended_by_its_process(system: System, held: tuple[str, Path]) -> None:

@@ -65,7 +65,7 @@ def flow_run(run: str) -> FlowRun:
 
 def of_jobs() -> list[Run]:
     """The runs of jobs that wait or are at work; what the system does by itself may come in between."""
-    return [one for one in runs.at_hand() if one.job]
+    return [one for one in runs.at_hand() if one.kind == "backup"]
 
 
 def state_of(run: str) -> StateType | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 
 from blocks.api import prefect_api
 from core.errors import RunFailed
+from core.jobs import Address, IntegritySpec, RestoreSpec
 from core.states import RunState
 from flows.backup import backup
+from flows.integrity import integrity
+from flows.restore import restore
 from services.records import executions
 from tasks.artifacts import DUMPED, Gauge
 from tests.flows.shop import job
@@ -38,6 +42,28 @@ def test_a_run_shows_how_far_it_is_what_is_proven_where_and_where_its_manifest_l
     assert f"dbackup show {report.backup_id}" in shown["markdown"].data
 
 
+def test_a_restore_shows_what_came_back_and_a_check_how_each_backup_was_found(shop: Path, tmp_path: Path) -> None:
+    good, bad = (backup(job(shop, tmp_path / "b", name=name)) for name in ("good", "bad"))
+    (tmp_path / "b" / bad.folder / bad.files[0].name).write_bytes(b"something else")
+    spec = {"storage": f"file://{tmp_path}/b", "target": f"sqlite://{tmp_path}/new.db"}
+    restore(RestoreSpec.model_validate({**spec, "backup": good.backup_id}))
+    for fact in ("✓", "new.db", "5,000", "yes"):
+        assert fact in page()["table"].data, fact
+    with pytest.raises(RunFailed):
+        restore(RestoreSpec.model_validate({**spec, "backup": bad.backup_id, "overwrite": True}))
+    assert "✗ not restored" in page()["table"].data
+    with pytest.raises(RunFailed) as failure:
+        integrity(IntegritySpec(storages=(Address(f"file://{tmp_path}/b"),)))
+    shown = page()["table"]
+    assert shown.description == failure.value.report.summary
+    rows = json.loads(shown.data)
+    assert [(row["Backup"], row["Outcome"]) for row in rows] == [
+        (bad.backup_id, "✗ failed"),
+        (good.backup_id, "✓ passed"),
+    ]
+    assert rows[0]["Why"]
+
+
 def test_a_page_that_cannot_be_written_changes_nothing(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +74,7 @@ def test_a_page_that_cannot_be_written_changes_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(f"tasks.artifacts.{name}", broken)
             assert backup(job(shop, tmp_path / "b")).state is RunState.SUCCESS
+            assert integrity(IntegritySpec(storages=(Address(f"file://{tmp_path}/b"),))).state is RunState.SUCCESS
 
 
 def test_a_page_that_takes_for_ever_is_not_waited_for(

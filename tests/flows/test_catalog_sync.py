@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +26,10 @@ def recorded(kind: str) -> list[Execution]:
 
 @pytest.fixture
 def storages(home: Path, tmp_path: Path) -> Iterator[Path]:
-    """Two saved storages, of which the second is not there."""
-    (tmp_path / "near").mkdir()
+    """Two saved storages, of which the second is not there any more."""
     for name in ("near", "gone"):
         saved.add_storage(LOCAL_ADMINISTRATOR, f"sync-{name}", f"file://{tmp_path}/{name}")
+    shutil.rmtree(tmp_path / "gone")
     yield tmp_path
     for name in ("near", "gone"):
         saved.remove_storage(LOCAL_ADMINISTRATOR, f"sync-{name}")
