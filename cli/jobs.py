@@ -178,6 +178,19 @@ def clone(
 
 
 @command(jobs)
+def rename(
+    out: Output,
+    name: Name,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name it should have.", show_default=False)],
+) -> None:
+    """Say how a job gets another name. It keeps its own: its name stands in its backups, which are never changed."""
+    raise WrongUsage(
+        f"the job {name} cannot be renamed: its name stands in each of its backups, and these are never changed",
+        hint=f"dbackup job clone {name} {new}, resume {new}, pause {name}; delete {name} once its backups are gone",
+    )
+
+
+@command(jobs)
 def pause(out: Output, name: Name) -> None:
     """Let a job not run by itself until it is resumed."""
     from actions import jobs as actions

@@ -190,6 +190,22 @@ def test_what_a_job_needs_is_not_removed_under_it(dbackup: Dbackup, job: str) ->
     assert dbackup.succeeds("job", "show", job)["source"] == "job-shop"
 
 
+def test_renaming_a_job_is_refused_with_what_to_do_instead_and_that_works(
+    dbackup: Dbackup, job: str, tmp_path: Path
+) -> None:
+    old = dbackup.succeeds("job", "run", job)
+    answer = dbackup("job", "rename", job, "renamed")
+    assert (answer.code, "cannot be renamed" in answer.err) == (USAGE, True)
+    assert "dbackup job clone nightly renamed" in answer.err
+    dbackup.succeeds("job", "clone", job, "renamed")
+    new = dbackup.succeeds("job", "run", "renamed")
+    dbackup.succeeds("job", "edit", "renamed", "--keep", "last=1,min_keep=1")
+    dbackup.succeeds("job", "prune", "renamed")
+    for report in (old, new):
+        assert (tmp_path / "near" / report["folder"] / "backup.meta.json").exists(), "each has rules of its own"
+    dbackup.succeeds("job", "delete", "renamed")
+
+
 def test_a_deleted_job_leaves_its_backups(dbackup: Dbackup, job: str, tmp_path: Path) -> None:
     report = dbackup.succeeds("job", "run", job)
     dbackup.succeeds("job", "delete", job)
