@@ -71,9 +71,10 @@ class Executions:
         self._database = database
 
     def create(self, kind: str, job_name: str, *, flow_run_id: str | None = None) -> str:
-        """Record a run that is about to start, and give its id."""
+        """Record a run that is about to start, and give its id. It was not over after all if others have noted that."""
         execution_id = str(uuid.uuid4())
         with self._database.session() as session:
+            session.execute(delete(ExecutionRow).where(ExecutionRow.execution_id == flow_run_id))
             session.add(
                 ExecutionRow(
                     execution_id=execution_id,
@@ -113,7 +114,7 @@ class Executions:
         self._advance(execution_id, before, {**values, **whose, "summary": summary, "error": error, "report": report})
 
     def note_ended(self, run: Execution) -> None:
-        """Record a run that ended before it could be recorded. One of this id is left as it is."""
+        """Record a run that ended before it could be recorded, by the id it has in Prefect: once, whoever finds it."""
         row = {**asdict(run), "state": run.state.value}
         with self._database.session() as session:
             session.execute(insert_into(session, ExecutionRow).values(row).on_conflict_do_nothing())

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from core.errors import ConfigurationError
 from core.states import RunState
-from db.executions import Executions, WantedRuns
+from db.executions import Execution, Executions, WantedRuns
 from db.models import ExecutionRow
 from db.session import Database
 
@@ -51,6 +51,25 @@ def test_a_run_goes_from_pending_over_running_to_its_end(executions: Executions)
     assert created.created_at <= ended.started_at <= ended.finished_at
     assert ended.finished_at.utcoffset() == timedelta(0)
     assert ended.finished_at.tzinfo is UTC
+
+
+def test_a_run_that_ended_unrecorded_is_noted_once_and_begins_all_the_same_if_it_lives(executions: Executions) -> None:
+    flow_run, moment = "a" * 36, datetime(2026, 11, 24, tzinfo=UTC)
+    for state in (RunState.CANCELLED, RunState.CRASHED):
+        executions.note_ended(
+            Execution(flow_run, "backup", "shop", flow_run, state, moment, None, moment, "", "it never began", None)
+        )
+    assert [(run.state, run.error) for run in executions.recent()] == [(RunState.CANCELLED, "it never began")]
+    run = executions.create("backup", "shop", flow_run_id=flow_run)
+    assert [one.execution_id for one in executions.recent()] == [run]
+
+
+def test_a_run_with_nothing_to_tell_is_forgotten_but_never_how_one_ended(executions: Executions) -> None:
+    quiet, ended = (executions.create("overdue", "every job") for _ in range(2))
+    executions.finish(ended, RunState.FAILED)
+    for run in (quiet, ended):
+        executions.discard(run)
+    assert [one.execution_id for one in executions.recent()] == [ended]
 
 
 @pytest.mark.parametrize("final", SAID)

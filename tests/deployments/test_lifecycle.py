@@ -102,7 +102,7 @@ class Stage:
     def require_nothing_left(self, runs: Runs) -> None:
         """Fail when a run has left a process, a slot, a folder or a file of no whole backup, or when one is damaged."""
         marks = [f"PREFECT__FLOW_RUN_ID={run}" for run in runs.values()]
-        until(lambda: not any(list(children(mark)) for mark in marks), "every process to end")
+        until(lambda: not any(list(children(mark)) for mark in marks), "every process to end", seconds=BUSY_SECONDS)
         assert alive(self.system.home / "alive").isdisjoint(runs.values())
         until(lambda: not [one for one in runs_of_queue.at_hand() if one.kind == "backup"], "every slot to be free")
         until(lambda: [path.name for path in (self.system.home / "runs").iterdir()] == [".gate"], "every folder to go")
