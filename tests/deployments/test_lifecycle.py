@@ -99,11 +99,11 @@ class Stage:
     def _reached(self, step: str) -> Path:
         return self.folder / "breakpoints" / f"{step}.reached"
 
-    def require_nothing_left(self, runs: Runs) -> None:
-        """Fail when a run has left a process, a slot, a folder or a file of no whole backup, or when one is damaged."""
-        marks = [f"PREFECT__FLOW_RUN_ID={run}" for run in runs.values()]
+    def require_nothing_left(self, *runs: str) -> None:
+        """Fail when one has left a process, a slot, a folder or a file of no whole backup, or when one is damaged."""
+        marks = [f"PREFECT__FLOW_RUN_ID={run}" for run in runs]
         until(lambda: not any(list(children(mark)) for mark in marks), "every process to end", seconds=BUSY_SECONDS)
-        assert alive(self.system.home / "alive").isdisjoint(runs.values())
+        assert alive(self.system.home / "alive").isdisjoint(runs)
         until(lambda: not [one for one in runs_of_queue.at_hand() if one.kind == "backup"], "every slot to be free")
         until(lambda: [path.name for path in (self.system.home / "runs").iterdir()] == [".gate"], "every folder to go")
         storage = open_storage(Address("near"))
@@ -114,11 +114,11 @@ class Stage:
         assert [path.name for path in self.storage.glob(".incoming/*") if path.name != ".gate"] == []
         assert integrity(IntegritySpec(storages=(Address("near"),))).state is RunState.SUCCESS
 
-    def require_next_runs(self, *names: str) -> None:
-        """Fail when a run of one of these jobs does not succeed now."""
-        runs = self.begin(*names)
-        assert outcomes(runs, BUSY_SECONDS) == dict.fromkeys(names, RunState.SUCCESS)
-        self.require_nothing_left(runs)
+    def require_recovery(self, runs: Runs, *names: str) -> None:
+        """Fail unless the next runs of these jobs succeed, and then nothing of the earlier ones is left."""
+        after = self.begin(*names)
+        assert outcomes(after, BUSY_SECONDS) == dict.fromkeys(names, RunState.SUCCESS)
+        self.require_nothing_left(*runs.values(), *after.values())
 
 
 def put(name: str) -> str:
@@ -211,7 +211,7 @@ def test_the_run_itself(stage: Stage) -> None:
         assert outcomes(runs) == expected(
             {BEFORE: RunState.CRASHED, UNRECORDED: RunState.CRASHED, AFTER: RunState.SUCCESS}
         )
-    stage.require_nothing_left(runs)
+    stage.require_recovery(runs, "dump")
 
 
 def test_the_dump_tool(stage: Stage, postgresql: Server) -> None:
@@ -226,7 +226,7 @@ def test_the_dump_tool(stage: Stage, postgresql: Server) -> None:
         for tool in tools(postgresql):
             os.kill(tool, signal.SIGKILL)
         assert outcomes(runs) == {"tool": RunState.FAILED}
-    stage.require_next_runs("tool")
+    stage.require_recovery(runs, "tool")
 
 
 def tools(server: Server) -> list[int]:
@@ -245,7 +245,7 @@ def test_the_worker_and_then_the_server(stage: Stage) -> None:
         with prefect_client() as client:  # what a run does every few minutes, and is ended when it is refused
             client.renew_concurrency_lease(lease_id=lease, lease_duration=300)
     assert outcomes(runs, BUSY_SECONDS) == dict.fromkeys(STEPS, RunState.SUCCESS), "also those after a killed run"
-    stage.require_nothing_left(runs)
+    stage.require_nothing_left(*runs.values())
 
 
 def lease_of(run: str) -> UUID:
@@ -268,7 +268,7 @@ def test_a_full_disk(stage: Stage) -> None:
     assert {ended[step] for step in (*UNRECORDED, *AFTER)} == {RunState.SUCCESS}, "nothing more is written there"
     assert RunState.FAILED in ended.values()
     assert set(ended.values()) <= {RunState.FAILED, RunState.SUCCESS}, "what fails makes room for others"
-    stage.require_next_runs("dump")
+    stage.require_recovery(runs, "dump")
 
 
 def test_everything(stage: Stage) -> None:
@@ -279,7 +279,7 @@ def test_everything(stage: Stage) -> None:
         until(lambda: not stage.system.processes(), "every process to be gone")
     stage.start_again()
     assert outcomes(runs) == expected({BEFORE: RunState.CRASHED, UNRECORDED: RunState.CRASHED, AFTER: RunState.SUCCESS})
-    stage.require_nothing_left(runs)
+    stage.require_recovery(runs, "dump")
 
 
 def test_everything_but_the_runs(stage: Stage) -> None:
@@ -291,4 +291,4 @@ def test_everything_but_the_runs(stage: Stage) -> None:
     until(lambda: all(map(is_recorded, runs.values())), "the runs to end")
     stage.start_again()
     assert outcomes(runs) == dict.fromkeys(runs, RunState.SUCCESS)
-    stage.require_next_runs(*STEPS)
+    stage.require_recovery(runs, *STEPS)
