@@ -192,6 +192,14 @@ def clean(who: Identity, at: Address, *, dry_run: bool) -> list[Leftover]:
     return janitor.clean(Destination(name, storage), alive(settings().runs), dry_run=dry_run)
 
 
+@action(Permission.BACKUPS_READ)
+def foreign(who: Identity, at: Address) -> tuple[int, int]:
+    """How many objects of a destination are of no backup, and their bytes; nothing here ever touches them."""
+    who.require_everywhere(Permission.BACKUPS_READ)
+    storage, _ = _opened(at)
+    return janitor.foreign(storage)
+
+
 def _opened(at: Address) -> tuple[StorageAdapter, str]:
     storage = open_storage(at)
     return storage, str(at) if at.is_name else storage.describe()

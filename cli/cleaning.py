@@ -54,10 +54,13 @@ def _clean_storage(out: Output, at: str, *, dry_run: bool) -> None:
 
     with out.waiting("looking"):
         found = backups.clean(LOCAL_ADMINISTRATOR, addresses.storage(at), dry_run=dry_run)
+        foreign, size = backups.foreign(LOCAL_ADMINISTRATOR, addresses.storage(at))
     rows = [(one.key, words.size(one.size), one.what) for one in found]
     told = f"{words.count(len(found), 'leftover')} {'would be removed' if dry_run else 'removed'}"
-    shown = [render.table(("What", "Size", "Which is"), rows, figures=("Size",))] if rows else []
-    out.answer({"leftovers": found, "removed": not dry_run}, *shown, render.done(told))
+    shown: list[RenderableType] = [render.table(("What", "Size", "Which is"), rows, figures=("Size",))] if rows else []
+    strange = f"{words.count(foreign, 'object')} there ({words.size(size)}) of no backup: left alone"
+    shown += [render.done(told), *([render.note(strange)] if foreign else [])]
+    out.answer({"leftovers": found, "removed": not dry_run, "foreign": {"objects": foreign, "bytes": size}}, *shown)
 
 
 def _clean_sources(out: Output, typed: list[str] | None, *, remove: bool) -> None:

@@ -64,6 +64,12 @@ class Judged:
     stays: str
 
 
+def foreign(storage: StorageAdapter) -> tuple[int, int]:
+    """How many objects of a destination are of no backup of ours, and their bytes. Raises StorageError."""
+    sizes = [one.size for one in storage.list() if naming.parse_key(one.key) is None]
+    return len(sizes), sum(sizes)
+
+
 def unfinished_databases(source: DatabaseAdapter, living: Collection[str], now: datetime) -> list[Judged]:
     """The databases of a server that restores have made, of living ones too. Raises what the engine raises.
 

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from adapters.database.postgresql import PostgreSQL, PostgreSQLConfig
+from adapters.database.postgresql.dump import END
 from core.errors import AdapterError, ConfigurationError, ConnectionError, DBackupError, DumpError, ToolMissing
 from core.ports import DumpOptions, RestoreTarget
 from tests.adapters.database_contract import DatabaseContract, Subject, drawn, put_back, taken
@@ -235,6 +236,28 @@ def test_exiting_with_1_after_the_whole_output_is_no_success(shop: Server, tmp_p
     adapter = pg_dump_then(shop, tmp_path, f'{shop.bin}/pg_dump "$@"; echo "pg_dump: error: late" >&2; exit 1')
     with pytest.raises(DumpError, match="pg_dump exited with 1: pg_dump: error: late"):
         taken(adapter, "shop")
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 1_000, 1_000_000])
+def test_exiting_with_0_after_truncated_output_is_no_success(shop: Server, tmp_path: Path, cut: int) -> None:
+    adapter = pg_dump_then(shop, tmp_path, f'{shop.bin}/pg_dump "$@" | head -c -{cut}; exit 0')
+    with pytest.raises(DumpError, match="ends before it is complete"):
+        taken(adapter, "shop")
+
+
+@pytest.mark.parametrize("server", ["postgresql", "postgresql_18"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "CREATE VIEW only_a_view AS SELECT 1 AS n", "CREATE TABLE empty ()", "SELECT lo_from_bytea(0, '\\x00ff00')"],
+)
+def test_every_whole_archive_is_taken_for_one(server: str, content: str, request: pytest.FixtureRequest) -> None:
+    running: Server = request.getfixturevalue(server)
+    running.create("whole")
+    if content:
+        with running.connect("whole") as connection:
+            connection.execute(content)
+    chunks, _ = taken(through(running, running.bin, "whole"), "whole")
+    assert b"".join(chunks).endswith(END)
 
 
 @pytest.mark.parametrize("script", ["exit 0", "echo 'Welcome to pg_dump'"])

@@ -279,7 +279,7 @@ def test_a_swap_that_fails_leaves_the_old_database_in_place(shop: Server, subjec
     with pytest.raises(DBackupError), adapter.restore(RestoreTarget("shop", overwrite=True)) as restoration:
         restoration.load(chunks)
         (beside,) = (name for name in subject.names() if "__dbackup_" in name)
-        shop.query(f'DROP DATABASE "{beside}"')
+        shop.query(f'DROP DATABASE "{beside}" WITH (FORCE)')
         restoration.publish()
     assert len(subject.rows("shop")) == 3
     assert subject.names() == {"postgres", "template0", "template1", "shop"}

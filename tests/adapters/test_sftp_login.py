@@ -122,6 +122,23 @@ def test_a_changed_host_key_is_refused_before_anybody_logs_in(
     assert openssh.log.read_text().count("Accepted") == logins
 
 
+@pytest.mark.parametrize("by", ["fingerprint", "known_hosts"])
+def test_a_server_that_comes_back_with_another_key_gets_nothing_more(
+    ssh_account: Account, root: Path, tmp_path: Path, by: str
+) -> None:
+    with running(ssh_account, SFTP_INSIDE) as server:
+        known = server.known_hosts(tmp_path / "known_hosts")
+        facts = {"fingerprint": server.fingerprint()} if by == "fingerprint" else {"known_hosts": known}
+        server.storage(root, **{"fingerprint": "", **facts}).put("first", [b"x"])
+    with running(ssh_account, SFTP_INSIDE, port=server.port) as another:
+        with pytest.raises(ConnectionError, match="is not the one that is known") as failure:
+            another.storage(root, **{"fingerprint": "", **facts}).put("second", [b"x"])
+        assert failure.value.permanent
+        assert another.fingerprint() in failure.value.message
+        assert "Accepted" not in another.log.read_text()
+    assert [path.name for path in root.iterdir() if not path.name.startswith(".")] == ["first"]
+
+
 def test_a_known_hosts_file_that_is_missing_is_said_to_be(openssh: Server, root: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
         openssh.storage(root, fingerprint="", known_hosts=tmp_path / "nowhere").check()

@@ -760,3 +760,55 @@ def test_a_missing_database_of_another_name_is_said(tmp_path: Path) -> None:
     source = adapter(make(tmp_path / "shop.db", 1))
     with pytest.raises(AdapterError, match="holds no database"):
         source.dump("other", DumpOptions()).__enter__()
+
+
+# --- what killed restores leave ---
+
+
+def restored_half(path: Path) -> str:
+    """The new file of a restore that is under way while this runs in a program that is then killed."""
+    program = f"""
+import os, signal, sys
+from adapters.database.sqlite import SQLite, SQLiteConfig
+from core.ports import RestoreTarget
+with SQLite(SQLiteConfig(path="{path}")).restore(RestoreTarget("{path}")) as restoration:
+    def chunks():
+        yield b"SQLite format 3\\0"
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield b""
+    restoration.load(chunks())
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    [left] = path.parent.glob(f".{path.name}.dbackup-*")
+    return str(left)
+
+
+def test_the_file_of_a_killed_restore_is_found_and_removed_and_that_of_a_living_one_is_not(
+    tmp_path: Path, chunks: list[bytes]
+) -> None:
+    left = restored_half(tmp_path / "shop.db")
+    adapter = SQLite(SQLiteConfig(path=tmp_path / "source.db"))
+    with adapter.restore(RestoreTarget(str(tmp_path / "other.db"))) as restoration:
+        restoration.load(iter(chunks))
+        by_name = {one.name: one for one in adapter.unfinished()}
+        living = next(name for name in by_name if name != left)
+        assert (by_name[left].in_use, by_name[left].size) == (False, 16)
+        assert by_name[living].in_use
+        with pytest.raises(AdapterError, match="in use"):
+            adapter.drop_unfinished(living)
+        adapter.drop_unfinished(left)
+        restoration.publish()
+    assert not os.path.lexists(left)
+    assert adapter.unfinished() == []
+    assert (tmp_path / "other.db").exists()
+
+
+def test_a_file_that_only_has_the_name_of_a_restore_s_stays(tmp_path: Path, chunks: list[bytes]) -> None:
+    (tmp_path / ".notes.dbackup-0123abcd").write_text("dear diary")
+    (tmp_path / ".link.dbackup-0123abcd").mkdir()
+    adapter = SQLite(SQLiteConfig(path=tmp_path / "source.db"))
+    assert [one.mark for one in adapter.unfinished()] == [None]
+    for name in (".notes.dbackup-0123abcd", "source.db"):
+        with pytest.raises(AdapterError, match="nothing proves"):
+            adapter.drop_unfinished(str(tmp_path / name))
+    assert (tmp_path / ".notes.dbackup-0123abcd").exists()

@@ -229,7 +229,7 @@ def test_a_restore_that_is_complete_leaves_no_mark(subject: Subject, engine: str
     subject.create("shop", ROWS)
     chunks, contents = taken(subject.adapter("shop"), "shop")
     for target in (RestoreTarget("fresh"), RestoreTarget("shop", overwrite=True)):
-        put_back(subject.adapter("shop"), target, chunks, contents)
+        put_back(subject.adapter("shop"), chunks, target)
     assert judged(subject) == []
     assert own(subject) == {"shop", "fresh"}
     for name in ("shop", "fresh"):
@@ -243,8 +243,8 @@ def test_a_replaced_database_keeps_its_comment(postgresql: Any) -> None:
     subject = test_postgresql.Databases(postgresql)
     subject.create("shop", 1)
     postgresql.query("COMMENT ON DATABASE shop IS 'of the shop'")
-    chunks, contents = taken(subject.adapter("shop"), "shop")
-    put_back(subject.adapter("shop"), RestoreTarget("shop", overwrite=True), chunks, contents)
+    chunks, _ = taken(subject.adapter("shop"), "shop")
+    put_back(subject.adapter("shop"), chunks, RestoreTarget("shop", overwrite=True))
     found = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'shop'"
     assert postgresql.query(found) == [("of the shop",)]
 

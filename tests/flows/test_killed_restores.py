@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from core.jobs import RestoreSpec
 from core.states import RunState
@@ -94,9 +96,30 @@ def test_a_killed_restore_of_a_server_leaves_what_was_there_or_all_of_it(postgre
     until(lambda: not list(children(f"PGPORT={postgresql.port}")), "the end of the tools")
     found = {step: postgresql.query("SELECT count(*) FROM orders", step)[0][0] for step in steps}
     assert found == {"load": 1, "publish": 1, "complete": 1000}
+    _cleaned(postgresql)
     for step in steps:
         spec = {"backup": "latest", "storage": f"file://{tmp_path}/b", "target": postgresql.url(), "database": "shop"}
         assert (
             restore(RestoreSpec.model_validate({**spec, "rename": step, "overwrite": True})).state is RunState.SUCCESS
         )
         assert postgresql.query("SELECT count(*) FROM orders", step) == [(1000,)]
+
+
+def _cleaned(server: Server) -> None:
+    """What the killed ones have built is told of by the command, with the run it was of, and removed with a yes."""
+    before = server.names()
+    built = {name for name in before if "__dbackup_" in name}
+    seen = _clean(server)
+    assert {one["name"] for one in seen} == built
+    assert {one["target"] for one in seen} == {"publish"}
+    assert all(one["run"] and one["size"] and not one["stays"] and not one["removed"] for one in seen)
+    assert server.names() == before
+    assert all(one["removed"] for one in _clean(server, "--yes"))
+    assert before - server.names() == built
+
+
+def _clean(server: Server, *options: str) -> list[dict[str, Any]]:
+    command = [COMMAND, "clean", "--source", server.url(), "--json", *options]
+    answer = json.loads(subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout)
+    found: list[dict[str, Any]] = answer["sources"][0]["databases"]
+    return found

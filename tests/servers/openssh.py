@@ -106,12 +106,14 @@ def make_key(path: Path, kind: str, passphrase: str = "") -> None:
 
 
 @contextmanager
-def running(account: Account, *settings: str, host_keys: Sequence[str] = ("ed25519",)) -> Iterator[Server]:
-    """Start a server with new host keys; a setting of these goes before the usual ones, and so wins."""
+def running(
+    account: Account, *settings: str, host_keys: Sequence[str] = ("ed25519",), port: int = 0
+) -> Iterator[Server]:
+    """Start a server with new host keys, on this port or a free one; a setting of these goes first, and so wins."""
     if not SSHD.exists():
         pytest.fail(f"no OpenSSH server is installed; {install.INSTALL}")
     Path("/run/sshd").mkdir(exist_ok=True)
-    folder, port = Path(tempfile.mkdtemp(dir=account.folder)), free_port()
+    folder, port = Path(tempfile.mkdtemp(dir=account.folder)), port or free_port()
     for kind in host_keys:
         make_key(folder / kind, kind)
     usual = (line.format(folder=account.folder) for line in SETTINGS)

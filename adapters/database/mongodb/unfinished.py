@@ -114,9 +114,7 @@ def _lives(state: dict[str, Any]) -> bool:
 def _precious(name: str, mark: Mark, state: dict[str, Any], names: list[str]) -> str:
     found = NAME.search(name)
     if not found:
-        return (
-            "a restore that was killed has loaded a part of it; restore it again with --overwrite, or drop it by hand"
-        )
+        return "a restore has loaded a part of it; if it was killed, restore again with --overwrite, or drop it by hand"
     if found[1] == BUILT or (state.get("needless") and mark.target in names):
         return ""
     return (

@@ -24,6 +24,9 @@ from core.ports import Command, DumpOptions, Host
 from core.streams import Chunk
 
 MAGIC = b"PGDMP"
+# An archive ends with the mark that closes a table's data, a length of nothing (a sign and four bytes), or, without any
+# data, with an empty position in its list of contents. Text that is uncompressed holds no such bytes.
+END = bytes(5)
 GLOBALS_END = b"-- PostgreSQL database cluster dump complete\n"
 CANCEL_TIMEOUT = 5.0  # seconds
 MAY_READ_PASSWORDS = "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
@@ -81,17 +84,26 @@ class PostgreSQLDump:
         self._held.close()
 
     def chunks(self) -> Iterator[Chunk]:
-        """The archive. Raises DumpError after the last chunk unless pg_dump and the counting both succeeded."""
+        """The archive. Raises DumpError after the last chunk unless pg_dump and the counting both succeeded.
+
+        Its end is looked at, too, whatever the exit code says: what is cut elsewhere than between two tables is found.
+        """
         first = next(self._stream, b"")
         if first and bytes(first[: len(MAGIC)]) != MAGIC:
             raise DumpError("what pg_dump wrote is no archive", hint="look what is installed under its name")
-        if first:
-            yield first
-        for chunk in self._stream:
-            self._counting.raise_if_failed()
-            yield chunk
         if not first:
             raise DumpError("pg_dump wrote nothing", hint="look what is installed under its name")
+        tail = bytes(first[-len(END) :])
+        yield first
+        for chunk in self._stream:
+            self._counting.raise_if_failed()
+            tail = (tail + bytes(chunk[-len(END) :]))[-len(END) :]
+            yield chunk
+        if tail != END:
+            raise DumpError(
+                "pg_dump ended well, but its archive ends before it is complete",
+                hint="look what is installed under its name, then try again",
+            )
         self._counting.contents()
 
     def contents(self) -> Contents:
