@@ -5,7 +5,7 @@ Prefect is imported only where a saved block is really needed: it takes two seco
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adapters.database import ENGINES
@@ -16,10 +16,42 @@ from blocks.encryption_key import encryption_keys
 from blocks.opening import opened_adapter
 from core.container import ProfileKey
 from core.errors import ConfigurationError
+from core.fields import is_secret
 from core.jobs import Address
 from core.ports import DatabaseAdapter, NotificationAdapter, StorageAdapter
 
 PLACE = "address"
+
+
+def without_secrets(address: Address, adapter: Callable[[str], type[Any]]) -> str:
+    """An address that may be shown, as a person could type it: a name, or a URL of this kind less what is secret in it.
+
+    Raises ConfigurationError.
+    """
+    if address.is_name:
+        return str(address)
+    config = adapter(clear(address)).config_type
+    url, _, query = clear(address).partition("?")
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    login, at, host = place.rpartition("@")
+    bare = f"{scheme}://{login.partition(':')[0]}{at}{host}{slash}{path}"
+    options = query.split("&") if query else []
+    whole = _secrets(config, _joined(url, options))
+    without = {one: _joined(url, [other for other in options if other != one]) for one in options}
+    return _joined(bare, [one for one in options if _secrets(config, without[one]) == whole])
+
+
+def _joined(url: str, options: Sequence[str]) -> str:
+    return f"{url}?{'&'.join(options)}" if options else url
+
+
+def _secrets(config: type[Any], url: str) -> dict[str, Any]:
+    try:
+        said = config.from_url(url)
+    except ConfigurationError:  # one that only works with its secrets: they are left out all the same
+        return {}
+    return {name: getattr(said, name) for name, field in config.model_fields.items() if is_secret(field)}
 
 
 def seal(url: str) -> str:

@@ -13,8 +13,10 @@ from cli import (
     backups,
     cleaning,
     doctor,
+    download,
     groups,
     history,
+    integrity,
     jobs,
     keys,
     metrics,
@@ -35,6 +37,7 @@ GROUPS = {
     "run": history.runs,
     "notification": saved.notifications,
     "key": keys.keys,
+    "integrity": integrity.integrity,
     "user": users.users,
     "group": groups.groups,
     "sso": sso.sso,
@@ -49,7 +52,17 @@ app = typer.Typer(
     rich_markup_mode=None,  # what it imports takes longer than everything else that help needs
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for part in (runs.app, backups.app, cleaning.app, apply.app, up.app, audit.app, doctor.app, metrics.app):
+for part in (
+    runs.app,
+    backups.app,
+    download.app,
+    cleaning.app,
+    apply.app,
+    up.app,
+    audit.app,
+    doctor.app,
+    metrics.app,
+):
     app.add_typer(part)
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)

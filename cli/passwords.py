@@ -64,6 +64,21 @@ def existing_secret(*, stdin: bool) -> SecretStr:
     return SecretStr(_first_line() if stdin else _asked("Client secret: ", "use --secret-stdin, or --no-secret"))
 
 
+def asked_secret(field: str) -> SecretStr:
+    """A secret by the name of its field: asked for, or from the environment for a password. Raises WrongUsage."""
+    from pydantic import SecretStr
+
+    variable = os.environ.pop(VARIABLE, None) if field == "password" else None
+    return SecretStr(variable or _asked(f"{field}: ", f"use --stdin {field}"))
+
+
+def piped_secret() -> SecretStr:
+    """A secret from the first line of standard input. Raises WrongUsage for none."""
+    from pydantic import SecretStr
+
+    return SecretStr(_first_line())
+
+
 def _lacks_password(address: Address) -> bool:
     """Whether a URL names a user without a password."""
     login, at, _ = _netloc(address).rpartition("@")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -13,7 +12,8 @@ from cli.command import command
 from cli.options import At, Notify, Reference
 from cli.output import Output, WrongUsage
 from cli.passwords import Asked, FromStdin, Password
-from cli.specs import specified
+from cli.specs import restored, specified
+from cli.way_back import way_back
 from cli.wishes import Wish, wishes
 
 if TYPE_CHECKING:
@@ -73,23 +73,8 @@ def told(report: BackupReport, spec: JobSpec) -> list[RenderableType]:
     if not any(copy.complete for copy in report.copies):
         return [render.backup(report)]
     encrypted = f"encrypted with profile {spec.profile}" if spec.profile else "not encrypted; add --profile NAME"
-    way_back = render.command(_way_back(report, spec))
-    return [render.backup(report), render.note(f"  {encrypted}"), render.note("  restore it with:"), way_back]
-
-
-def _way_back(report: BackupReport, spec: JobSpec) -> str:
-    """The command that restores what has just been stored, without any password."""
-    at = next(copy.storage for copy in report.copies if copy.complete)
-    return f"dbackup restore {report.backup_id} --at {shlex.quote(at)} --into {_somewhere(report, spec)}"
-
-
-def _somewhere(report: BackupReport, spec: JobSpec) -> str:
-    """Where one could restore to without touching anything."""
-    named = [name for file in report.files for name in file.holds]
-    if spec.source.startswith("sqlite:"):
-        return shlex.quote(f"./{named[0]}-restored.db")
-    target = str(spec.source) if spec.source.is_name else "postgresql://USER@HOST"
-    return f"{target} --as {shlex.quote(f'{named[0]}_restored')}" if len(named) == 1 else target
+    advice = (render.note(f"  {encrypted}"), render.note("  restore it with:"))
+    return [render.backup(report), *advice, render.command(way_back(report, spec))]
 
 
 @command(app)
@@ -129,10 +114,16 @@ def restore(  # noqa: PLR0913 - the parameters of a command are its options
         str, typer.Option("--into", metavar="TARGET", help="A saved source, a URL, or the path of an SQLite file.")
     ],
     database: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this database of the backup.", show_default=False)
+        Many | None,
+        typer.Option(
+            metavar="NAME[=NEWNAME]",
+            help="Only this database of the backup, under another name if one is given. Can be repeated.",
+            show_default=False,
+        ),
     ] = None,
     rename: Annotated[
-        str | None, typer.Option("--as", metavar="NEWNAME", help="Give it another name.", show_default=False)
+        str | None,
+        typer.Option("--as", metavar="NEWNAME", help="Give the one database another name.", show_default=False),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Take the place of an existing database, once all is proven.")
@@ -158,8 +149,7 @@ def restore(  # noqa: PLR0913 - the parameters of a command are its options
         backup=backup,
         storage=addresses.storage(at),
         target=Password(password_stdin, ask_password).into(addresses.source(into)),
-        database=database,
-        rename=rename,
+        **restored(database or (), rename),
         overwrite=overwrite,
         owner=not no_owner,
         accept_tampered=accept_tampered,

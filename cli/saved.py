@@ -8,6 +8,7 @@ import typer
 
 from cli import addresses, words
 from cli.command import command
+from cli.editing import Editable, add_edit
 from cli.options import Name
 from cli.output import Output
 from cli.passwords import Asked, FromStdin, Password
@@ -216,3 +217,30 @@ def remove_channel(out: Output, name: Name) -> None:
 
     saved.remove_channel(LOCAL_ADMINISTRATOR, name)
     out.answer({"removed": name}, render.done(f"channel {name} is forgotten"))
+
+
+def _editable_source() -> Editable:
+    from actions import forms
+
+    return Editable("source", "source", forms.source_form, forms.change_source)
+
+
+add_edit(sources, "source", _editable_source)
+
+
+def _editable_storage() -> Editable:
+    from actions import forms
+
+    return Editable("storage", "storage", forms.storage_form, forms.change_storage)
+
+
+add_edit(storages, "storage", _editable_storage)
+
+
+def _editable_channel() -> Editable:
+    from actions import forms
+
+    return Editable("channel", "notification", forms.channel_form, forms.change_channel)
+
+
+add_edit(notifications, "channel", _editable_channel)

@@ -83,3 +83,27 @@ def _option(field: str) -> str:
 def names(texts: Sequence[str]) -> tuple[str, ...]:
     """Names separated by commas; one that holds a comma is put in double quotes, as in CSV."""
     return tuple(name for row in csv.reader(texts, skipinitialspace=True) for name in row if name)
+
+
+def restored(databases: Sequence[str], rename: str | None) -> dict[str, Any]:
+    """The fields of a RestoreSpec that say which databases come back, and under which names. Raises WrongUsage.
+
+    One alone is taken as it is; in several, and wherever a new name follows, the first ``=`` ends the old one.
+    """
+    if rename and len(databases) > 1:
+        raise WrongUsage(
+            "--as gives one database another name, and several are chosen",
+            hint="write the new names beside the old ones: --database shop=shop_new --database crm",
+        )
+    if rename or (not any("=" in one for one in databases) and len(databases) < 2):
+        return {"database": next(iter(databases), None), "rename": rename}
+    chosen: dict[str, str] = {}
+    for text in databases:
+        old, _, new = text.partition("=")
+        if not old or old in chosen:
+            raise WrongUsage(
+                "--database names a database twice" if old else "--database names no database",
+                hint="write each once: --database shop, or --database shop=shop_new",
+            )
+        chosen[old] = new
+    return {"names": chosen}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import command
+from cli.editing import Editable, add_edit
 from cli.options import Name
 from cli.output import Output
 from cli.passwords import existing_secret
@@ -135,3 +136,12 @@ def remove(out: Output, name: Name) -> None:
 
     saved.remove_provider(LOCAL_ADMINISTRATOR, name)
     out.answer({"removed": name}, render.done(f"provider {name} is forgotten; users who came by it stay"))
+
+
+def _editable() -> Editable:
+    from actions import forms
+
+    return Editable("provider", "sso", forms.provider_form, forms.change_provider)
+
+
+add_edit(sso, "provider", _editable)

@@ -11,6 +11,7 @@ from core.errors import DBackupError
 from core.events import Event
 from core.manifest import ManifestFile
 from core.states import RunState
+from core.words import count
 
 
 class _Report(BaseModel):
@@ -146,7 +147,8 @@ class BackupReport(_Report):
     def summary(self) -> str:
         """The outcome in a few words."""
         good = sum(copy.complete for copy in self.copies)
-        told = f"backup {self.backup_id} {self.state.value}, complete on {good} of {len(self.copies)} destinations"
+        places = f"{good} of {count(len(self.copies), 'destination')}"
+        told = f"backup {self.backup_id} {self.state.value}, complete on {places}"
         return f"{told}; something else is wrong" if self.also_wrong else told
 
     @property
@@ -210,8 +212,8 @@ class RestoreReport(_Report):
     @property
     def summary(self) -> str:
         """The outcome in a few words."""
-        count = sum(len(one.together) or 1 for one in self.restored)
-        came_back = f"{count} databases came back{_without(self.missing)}"
+        number = sum(len(one.together) or 1 for one in self.restored)
+        came_back = f"{count(number, 'database')} came back{_without(self.missing)}"
         return f"restore of {self.backup_id} {self.state.value}, {came_back}"
 
     @property
@@ -277,7 +279,8 @@ class CleaningReport(_Report):
         """The outcome in a few words."""
         removed = sum(len(one.found) for one in self.storages if one.removed)
         left = sum(len(one.found) for one in self.sources)
-        return f"cleaning {self.state.value}: {removed} leftovers removed, {left} unfinished databases found"
+        found = f"{count(removed, 'leftover')} removed, {count(left, 'unfinished database')} found"
+        return f"cleaning {self.state.value}: {found}"
 
     @property
     def seconds(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cli.output import WrongUsage
-from cli.specs import compression, names, retention_at, specified
+from cli.specs import compression, names, restored, retention_at, specified
 from core.jobs import JobSpec
 
 
@@ -43,3 +43,27 @@ def test_rules_for_a_destination_that_are_missing_doubled_or_unknown_are_wrong_u
 def test_each_destination_may_have_rules_of_its_own() -> None:
     chosen = retention_at(["nas=daily=30,last=1", "tape=min_keep=3"])
     assert {name: str(rules) for name, rules in chosen.items()} == {"nas": "last=1,daily=30", "tape": ""}
+
+
+@pytest.mark.parametrize(
+    ("typed", "rename", "fields"),
+    [
+        ([], None, {"database": None, "rename": None}),
+        (["shop"], None, {"database": "shop", "rename": None}),
+        (["shop"], "new", {"database": "shop", "rename": "new"}),
+        (["a=b"], "new", {"database": "a=b", "rename": "new"}),
+        (["shop=new"], None, {"names": {"shop": "new"}}),
+        (["shop=new", "crm"], None, {"names": {"shop": "new", "crm": ""}}),
+    ],
+)
+def test_databases_come_back_under_the_names_beside_them(
+    typed: list[str], rename: str | None, fields: dict[str, object]
+) -> None:
+    assert restored(typed, rename) == fields
+
+
+@pytest.mark.parametrize(("typed", "rename"), [(["a", "b"], "c"), (["a=b", "a=c"], None), (["=b", "c"], None)])
+def test_a_name_for_several_or_two_for_one_is_wrong_usage(typed: list[str], rename: str | None) -> None:
+    with pytest.raises(WrongUsage) as wrong:
+        restored(typed, rename)
+    assert wrong.value.hint
