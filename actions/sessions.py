@@ -17,6 +17,7 @@ from actions.door import Identity
 from actions.vouching import policy_of
 from blocks.encryption_key import encryption_keys
 from core.errors import AuthenticationError, DBackupError
+from core.jobs import SAVED_NAME
 from core.log import logger
 from db.audit import Entry
 from services.accounts import invitation, journeys, lockout, sessions, single_sign_on, tokens
@@ -116,18 +117,28 @@ def begin_single_sign_on(name: str, callback: str, after: str) -> Begun:
 def finish_single_sign_on(name: str, ticket: str, answer: Mapping[str, str], client: Client) -> tuple[Opened, str]:
     """Begin a session for whoever came back with this answer; gives also where they wanted to go.
 
-    Raises AuthenticationError for whatever is not proven and for somebody who may not log in here, ConnectionError and
-    AdapterError.
+    Raises AuthenticationError for whatever is not proven and for somebody who may not log in here, TooManyAttempts when
+    too much of that came from the address, ConnectionError and AdapterError. Whoever brings no ticket at all has begun
+    nothing here, so that does not count: any other site could make a browser do it.
     """
     now = datetime.now(UTC)
-    journey = journeys.opened(encryption_keys(), ticket, name, now)
-    block = _provider(name)
+    if not ticket:
+        raise journeys.over()
+    lockout.from_provider(database(), client.address, now)
     try:
+        journey = journeys.opened(encryption_keys(), ticket, name, now)
+        block = _provider(name)
         claims = block.open().finish(journey.departure, answer)
     except AuthenticationError as error:
-        single_sign_on.refused(database(), name, client, now, error.message)
+        known = name if SAVED_NAME.fullmatch(name) else single_sign_on.UNKNOWN
+        single_sign_on.refused(database(), known, client, now, error.message)
         raise
-    return single_sign_on.log_in(database(), claims, policy_of(name, block), client, now), journey.after
+    except DBackupError:
+        lockout.vouched_for(database(), client.address, now)
+        raise
+    opened = single_sign_on.log_in(database(), claims, policy_of(name, block), client, now)
+    lockout.vouched_for(database(), client.address, now)
+    return opened, journey.after
 
 
 def provider_logout(name: str, after: str) -> str | None:

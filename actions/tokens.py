@@ -48,12 +48,6 @@ def page(who: Identity, *, owner: str | None = None, limit: int = 50, offset: in
     return tokens.page(database(), owner=owner, limit=limit, offset=offset)
 
 
-@action(Permission.USERS_READ)
-def count(who: Identity, *, owner: str | None = None) -> int:
-    """How many tokens one user has, or all."""
-    return tokens.count(database(), owner=owner)
-
-
 @action(Permission.USERS_WRITE)
 def revoke_any(who: Identity, reference: str) -> Token:
     """End anybody's token, by its id or prefix."""

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
 
-from adapters.notification.library_logs import hushed
+from adapters.library_logs import hushed
 from core.errors import ConfigurationError, NotificationError
 from core.events import ALARMS, Event
 from core.masking import MASK

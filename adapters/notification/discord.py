@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from adapters.notification.certificates import verifying
-from adapters.notification.http import body_of, translated
-from adapters.notification.library_logs import hushed
+from adapters.certificates import verifying
+from adapters.http import body_of, translated
+from adapters.library_logs import hushed
 from core.errors import ConfigurationError, NotificationError, RateLimited
 from core.events import ALARMS, Event
 from core.masking import remember

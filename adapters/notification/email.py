@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from adapters.notification.certificates import reason_of, verifying
+from adapters.certificates import reason_of, verifying
 from core.errors import AdapterError, ConfigurationError, ConnectionError, NotificationError
 from core.events import ALARMS, Event
 from core.fields import RECEIVES

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,9 +17,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.notification.certificates import mistrusted, reason_of, verifying
-from adapters.notification.library_logs import hushed
-from core.errors import AdapterError, ConnectionError
+from adapters.certificates import verifying
+from adapters.http import translated
+from adapters.library_logs import hushed
+from core.errors import AdapterError
 
 LONGEST_ANSWER = 512 << 10  # bytes: a set of keys with their certificates is the longest
 
@@ -64,7 +64,7 @@ class Web:
     def _ask(self, request: httpx.Request, auth: httpx.Auth | None = None) -> Answer:
         end = time.monotonic() + self.timeout
         client = httpx.Client(verify=self._verify, timeout=self.timeout)
-        with self._translated(str(request.url)), hushed("httpx"), client:
+        with translated("the provider", request.url.netloc.decode(), self.timeout), hushed("httpx"), client:
             response = client.send(request, auth=auth, stream=True)
             body = b""
             for chunk in response.iter_bytes():
@@ -74,27 +74,6 @@ class Web:
                 if time.monotonic() > end:  # one that goes on in drops would never be late with any of them
                     raise httpx.ReadTimeout("")
             return Answer(response.status_code, _object(body))
-
-    @contextmanager
-    def _translated(self, url: str) -> Iterator[None]:
-        host = urlsplit(url).netloc
-        try:
-            yield
-        except httpx.TimeoutException:
-            raise ConnectionError(
-                f"{host} did not answer within {self.timeout} seconds",
-                hint="look whether this machine may reach it; the time can be set with ?timeout=",
-            ) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as failure:
-            if tls := mistrusted(failure):
-                raise ConnectionError(
-                    f"the certificate of {host} is not trusted: {reason_of(tls)}",
-                    hint="name the authority that signed it with ?ca_file=/path/to/ca.pem",
-                    permanent=True,
-                ) from None
-            raise ConnectionError(
-                f"{host} cannot be reached ({type(failure).__name__})", hint="look whether this machine may reach it"
-            ) from None
 
 
 _ACCEPT = {"Accept": "application/json"}

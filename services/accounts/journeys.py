@@ -43,13 +43,14 @@ def opened(keys: EncryptionKeys, ticket: str, provider: str, now: datetime) -> J
         departure = Departure(url="", **facts.pop("departure"))
         journey = Journey(**facts | {"departure": departure, "until": datetime.fromisoformat(facts["until"])})
     except (EncryptionError, ValueError, KeyError, TypeError):
-        raise _over() from None
+        raise over() from None
     if journey.provider != provider or journey.until <= now:
-        raise _over()
+        raise over()
     return journey
 
 
-def _over() -> AuthenticationError:
+def over() -> AuthenticationError:
+    """Why nobody is let in who began no login here, or began it too long ago."""
     return AuthenticationError(
         "this login was not begun in this browser, or too long ago", hint="begin again at the login page"
     )

@@ -1,9 +1,9 @@
 """Guessing is made slow: after some failures in a row every next attempt has to wait, longer each time.
 
-Counted for the account and for the address it comes from, in the database, so that a restart or another process changes
-nothing. An attempt counts before the password is looked at, so that many at once are many; a success takes it back. No
-wait is longer than a quarter of an hour, so nobody is locked out for ever. Names that do not exist are counted like
-those that do.
+Counted for the account and for the address it comes from, and for logins through a provider for the address alone. That
+is in the database, so that a restart or another process changes nothing. An attempt counts before the password is
+looked at, so that many at once are many; a success takes it back. No wait is longer than a quarter of an hour, so
+nobody is locked out for ever. Names that do not exist are counted like those that do.
 """
 
 from __future__ import annotations
@@ -59,6 +59,22 @@ def wrong_token(database: Database, address: str, now: datetime) -> None:
     """
     place = Counter(tickets.digest(f"token address {address}"), free=20)
     _count(database, (place,), now, "too many wrong tokens came from this address")
+
+
+def from_provider(database: Database, address: str, now: datetime) -> None:
+    """Count an arrival from an identity provider. Raises TooManyAttempts for one that comes too early."""
+    _count(database, (_arrivals(address),), now, "too many logins through a provider have failed from this address")
+
+
+def vouched_for(database: Database, address: str, now: datetime) -> None:
+    """Take an arrival back, which was right, or which nobody could judge. What failed before stays counted."""
+    with database.session() as session:
+        _take_back(session, _arrivals(address), now)
+
+
+def _arrivals(address: str) -> Counter:
+    """Apart from passwords: who fails at a provider has guessed none, and keeps nobody from typing theirs."""
+    return Counter(tickets.digest(f"arrivals from {address}"), free=20)
 
 
 def _count(database: Database, counted: Sequence[Counter], now: datetime, problem: str) -> None:

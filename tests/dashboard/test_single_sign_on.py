@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +21,7 @@ from pydantic import SecretStr
 from actions import groups, saved, sessions, users
 from actions.door import LOCAL_ADMINISTRATOR, Identity
 from actions.saved import NewProvider
-from core.errors import ConfigurationError, PermissionError
+from core.errors import AuthenticationError, ConfigurationError, PermissionError, TooManyAttempts
 from core.permissions import Permission
 from core.rights import Grant
 from dashboard.single_sign_on import TICKET
@@ -260,6 +261,33 @@ def test_what_happens_is_written_down(corp: Corp, browser_like: httpx.Client) ->
         ("(unknown)", "corp", "refused"),
         ("grace", "corp", "done"),
     ]
+
+
+def failed_from(address: str, ticket: str) -> bool:
+    """Whether a failed login from there was looked at, or came too early."""
+    try:
+        sessions.finish_single_sign_on("corp", ticket, {}, Client(address))
+    except TooManyAttempts as early:
+        assert early.retry_after >= 1
+        return False
+    except AuthenticationError:
+        return True
+    pytest.fail("nobody was to be let in")
+
+
+def test_failed_logins_from_one_address_are_made_slow_and_written_down(corp: Corp) -> None:
+    from db.audit import Wanted
+
+    looked_at = sum(takewhile(bool, (failed_from("203.0.113.7", "x") for _ in range(100))))
+    assert 20 <= looked_at < 100
+    newest = audit().entries(Wanted(action="single_sign_on"), limit=20)
+    assert {(one.target, one.origin, one.result) for one in newest} == {("corp", "203.0.113.7", "refused")}
+    assert failed_from("203.0.113.8", "x"), "others are not kept waiting"
+    assert not failed_from("203.0.113.7", "x")
+
+
+def test_what_another_site_can_make_a_browser_do_keeps_nobody_outside(corp: Corp) -> None:
+    assert all(failed_from("203.0.113.9", "") for _ in range(30))
 
 
 def test_who_logs_out_is_led_to_the_providers_logout(corp: Corp, browser_like: httpx.Client) -> None:

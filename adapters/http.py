@@ -1,4 +1,4 @@
-"""What goes wrong between here and a web service, said once for every channel that is one."""
+"""What goes wrong between here and a web service, said once for every channel and provider that is one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from adapters.notification.certificates import mistrusted, reason_of
+from adapters.certificates import mistrusted, reason_of
 from core.errors import ConnectionError
 
 LONGEST_ANSWER = 64 << 10  # bytes: nothing that a service has to say to a message is longer
@@ -30,7 +30,7 @@ def translated(who: str, host: str | None, timeout: int) -> Iterator[None]:
         if tls := mistrusted(failure):
             raise ConnectionError(
                 f"the certificate of {host} is not trusted: {reason_of(tls)}",
-                hint="if a proxy of your own stands between, name its authority with ?ca_file=/path/to/ca.pem",
+                hint="if it or a proxy of your own has another authority, name that with ?ca_file=/path/to/ca.pem",
                 permanent=True,
             ) from None
         raise ConnectionError(
