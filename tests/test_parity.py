@@ -23,7 +23,7 @@ ONLY_COMMANDS = {
     "backups.clean": "the janitor does it every night by itself; by hand it is for who repairs a destination",
     "backups.locate": "what a command asks about before it deletes; a page shows the backup already",
     "backups.on_storage": "lists a destination without the catalog, which is what pages stand on",
-    "backups.rebuild_catalog": "the system does it every night by itself; by hand it brings back a catalog that was lost",
+    "backups.rebuild_catalog": "the system does it every night by itself; by hand it brings back a lost catalog",
     "backups.show": "a page shows more of it: inventory.detail",
     "jobs.check_freshness": "the system does it every hour by itself; pages show what it found: overview.everything",
     "jobs.heal": "every run of a job does it; by hand it is for who repairs a destination",
