@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from adapters.storage.local import Local
 from adapters.storage.s3 import S3
@@ -23,7 +24,10 @@ class StorageBlock(AdapterBlock):
 
 
 class LocalStorage(StorageBlock):
-    """A folder on the machine that runs the backup; once saved, it must be the one that was marked."""
+    """A folder on the machine that runs the backup; once saved, it must be the one that was marked.
+
+    ``host`` is the machine that has marked it: the one that makes the block of a configuration.
+    """
 
     _block_type_name = "dbackup local folder"
     _block_type_slug = "dbackup-local"
@@ -31,6 +35,12 @@ class LocalStorage(StorageBlock):
 
     path: Path
     marked: bool = True
+    host: str = ""
+
+    @classmethod
+    def of(cls, config: BaseModel) -> Self:
+        """The block that keeps a configuration, as this machine's."""
+        return super().of(config.model_copy(update={"host": socket.gethostname()}))
 
 
 class SFTPStorage(StorageBlock):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,17 +24,20 @@ _ADVICE = {
 
 
 @contextmanager
-def translated(root: Path, key: str, written: int = 0) -> Iterator[None]:
-    """Turn an OSError into a StorageError that names the root and the key; ``written`` is in bytes."""
+def translated(root: Path, key: str, written: int = 0, *, elsewhere: str = "") -> Iterator[None]:
+    """Turn an OSError into a StorageError that names the root and the key.
+
+    ``written`` is in bytes, ``elsewhere`` the machine whose folder it is, unless it is this one's.
+    """
     try:
         yield
+    except NotMarked as error:
+        raise (_of_another_machine(root, elsewhere) if elsewhere else _not_marked(root)) from error
     except OSError as error:
         raise _storage_error(error, root, key, written) from error
 
 
 def _storage_error(error: OSError, root: Path, key: str, written: int) -> StorageError:
-    if isinstance(error, NotMarked):
-        return _not_marked(root)
     if isinstance(error, FileExistsError):
         return ObjectExists(f"{key!r} is already stored in {root}", hint="nothing is ever overwritten")
     if isinstance(error, FileNotFoundError):
@@ -50,6 +54,13 @@ def _not_marked(root: Path) -> StorageError:
     return StorageError(
         f"the folder {root} {lack}",
         hint="is its disk mounted? If this is a new disk, remove the storage and add it again",
+    )
+
+
+def _of_another_machine(root: Path, host: str) -> StorageError:
+    return StorageError(
+        f"this storage is the folder {root} of {host}, and this is {socket.gethostname()}",
+        hint=f"run it on {host}, a job by a queue that only {host} serves (--queue); or copy the whole folder here",
     )
 
 

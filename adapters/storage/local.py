@@ -5,7 +5,8 @@ it is there whole or not at all, and a name that is taken stays as it is. Files 
 written to for a day belong to nobody. A symbolic link below the root is neither an object nor a way in.
 
 A folder may be the mount point of a disk that is not mounted. So a storage that is ``marked`` is never made by its
-use: its root must hold the file that :meth:`Local.mark` has put there, or nothing is read or written.
+use: its root must hold the file that :meth:`Local.mark` has put there, or nothing is read or written. Which machine has
+put it there is known, too, so that another one can say where the folder lies; wherever the mark is, it may be used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -47,13 +49,15 @@ PUBLISH_ATTEMPTS = 5
 class LocalConfig(BaseModel):
     """Where the objects lie. A relative path is made absolute when the configuration is made.
 
-    ``marked``: only a folder that holds the mark is used; otherwise it is made when it is missing.
+    ``marked``: only a folder that holds the mark is used; otherwise it is made when it is missing. ``host`` is the
+    machine that has marked it, where that is known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
     marked: bool = Field(default=False, json_schema_extra=UNASKED)
+    host: str = Field(default="", json_schema_extra=UNASKED)
 
     @field_validator("path")
     @classmethod
@@ -77,10 +81,11 @@ class Local:
     def __init__(self, config: LocalConfig) -> None:
         self._root = config.path
         self._mark = MARK if config.marked else None
+        self._elsewhere = config.host if config.host != socket.gethostname() else ""
 
     def describe(self) -> str:
-        """The folder's path."""
-        return str(self._root)
+        """The folder's path, and where it was saved unless here."""
+        return f"{self._root} (saved on {self._elsewhere})" if self._elsewhere else str(self._root)
 
     def mark(self) -> None:
         """Make the folder when it is missing, and put the mark into it. Raises StorageError."""
@@ -311,7 +316,7 @@ class Local:
         return folders.folder(self._root, parts, create=create, mark=self._mark)
 
     def _guarded(self, key: str, written: int = 0) -> AbstractContextManager[None]:
-        return translated(self._root, key, written)
+        return translated(self._root, key, written, elsewhere=self._elsewhere)
 
 
 def _finish(path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -369,3 +371,15 @@ def test_a_saved_storage_whose_disk_is_missing_is_neither_made_nor_empty(marked:
         assert "is its disk mounted?" in refusal.value.hint
     assert left_in(root) == []
     assert root.exists() is (left != "nothing")
+
+
+def test_a_folder_of_another_machine_is_said_to_lie_there_until_it_is_brought_here(marked: Local, root: Path) -> None:
+    marked.put("a/b", [b"x"])
+    elsewhere = Local(LocalConfig(path=root.with_name("brought"), marked=True, host="db1.example"))
+    with pytest.raises(StorageError, match=rf"{root.with_name('brought')} of db1\.example") as refusal:
+        list(elsewhere.list())
+    assert "run it on db1.example" in refusal.value.hint
+    shutil.copytree(root, root.with_name("brought"))
+    assert content(elsewhere, "a/b") == b"x"
+    assert elsewhere.describe().endswith("(saved on db1.example)")
+    assert "db1" not in Local(LocalConfig(path=root, marked=True, host=socket.gethostname())).describe()
