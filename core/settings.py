@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     (default: SQLite in ``home``). ``encryption_key`` may hold several keys separated by commas: the first
     seals, all of them open. ``server_idle`` is after how many seconds without use the embedded server ends,
     ``server_port`` where it listens on the loopback (0: wherever there is room).
+    ``lost_after`` is after how many seconds without a sign of life a run of another machine is given up.
     ``web_host`` and ``web_port`` are where pages and metrics are served; ``metrics_token`` opens the metrics, which
     nobody gets without one.
     """
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     server_idle: int = Field(default=600, ge=5)
     server_port: int = Field(default=0, ge=0, le=65535)
+    lost_after: int = Field(default=75, ge=30)  # five beats; it takes two to tell a missed one from the end
     web_host: str = Field(default="127.0.0.1", min_length=1)
     web_port: int = Field(default=8484, ge=0, le=65535)
     metrics_token: SecretStr | None = Field(default=None, min_length=16)

@@ -3,9 +3,10 @@
 A worker that is killed together with its runs leaves them "running" for ever. Two rules find them:
 
 - A run of this home holds a folder here for as long as its process lives: without that, it is dead, at once.
-- Any other run, of another machine or not yet begun, is dead when it has shown no sign of life for ``SILENT`` seconds:
-  neither its state nor its beat has changed, while we were watching. Seconds are counted by our own clock, and from
-  anew when we could not look for a while: an outage of the Prefect API makes nobody dead.
+- Any other run, of another machine or not yet begun, is dead when it has shown no sign of life for so many seconds as
+  the setting ``lost_after`` says: neither its state nor its beat has changed, while we were watching. Seconds are
+  counted by our own clock, and from anew when we could not look for a while: an outage of the Prefect API makes nobody
+  dead.
 
 A run whose process is stopped, or only starting, shows no sign; its worker and its home then give one for it. Whoever
 was taken for dead wrongly, for its whole machine was cut off, tells of its own end later, and that counts.
@@ -30,6 +31,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.states import Cancelled, Crashed
 
 from core.log import logger
+from core.settings import settings
 from deployments import processes
 from deployments.client import prefect_client
 from deployments.unrecorded import Unrecorded
@@ -38,7 +40,6 @@ from tasks.bookkeeping import mark_crashed, note_lost
 from tasks.late_states import OPEN, settle
 
 LOOK_SECONDS = 15.0  # between two looks
-SILENT = 75.0  # five beats
 WORKER_SECONDS = 12.0  # that the worker of a cancelled run has for ending it
 RUN_SECONDS = 25.0  # that the run has for ending in order, when it is told here
 _BLIND = 3 * LOOK_SECONDS  # between two looks: signs may have been missed
@@ -94,7 +95,7 @@ class Watch:
             self._end_when_cancelled(run)
             return False
         begun = run.state is not None and not run.state.is_pending()  # before that its worker may be making its process
-        return (begun and heartbeat.is_of_this_home(run.labels)) or seconds > SILENT
+        return (begun and heartbeat.is_of_this_home(run.labels)) or seconds > settings().lost_after
 
     def _end_when_cancelled(self, run: FlowRun) -> None:
         """A worker ends what it has started. When it is gone, the run is told here, and then made to end."""

@@ -1,10 +1,10 @@
 """``python -m deployments.worker LABEL…``: takes runs from the queue and carries each out in a process of its own.
 
-It takes what waits under the labels that it is given, and nothing else; the oldest comes first whatever its label, and
-all workers together keep the queue's limit. When it could take nothing for a while, for the API was away or the machine
-slept, what was missed is settled first: else all of it would start. Told to end, it takes nothing more, cancels what
-runs, and waits until that is cleaned up. Where the API is comes from ``PREFECT_API_URL``; the run's process gets this
-process' environment, so nothing of it stands in an argument list.
+It takes what waits under the labels that it is given, and nothing else, one run at a time so that other machines get
+theirs; the oldest comes first whatever its label, and all workers together keep the queue's limit. When it could take
+nothing for a while, for the API was away or the machine slept, what was missed is settled first: else all of it would
+start. Told to end, it takes nothing more, cancels what runs, and waits until that is cleaned up. Where the API is comes
+from ``PREFECT_API_URL``; the run's process gets this process' environment, so nothing of it stands in an argument list.
 """
 
 from __future__ import annotations
@@ -101,16 +101,20 @@ class Worker(ProcessWorker):
         return True
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """As many runs as there is room for, oldest first. Prefect would give those of one label before all others."""
+        """The run that waits longest, if there is room for one: the next one is asked for in a moment.
+
+        So who asks first does not take everything before others have asked. Of several labels, Prefect would give all
+        that waits under one before the first of the next.
+        """
         found = await super()._get_scheduled_flow_runs()
-        if len(self._work_queues) == 1 or not found:
-            return found
-        soon = datetime.now(UTC) + timedelta(seconds=int(self._prefetch_seconds))
-        of_each = [
-            await self.client.get_scheduled_flow_runs_for_work_pool(POOL, [label], scheduled_before=soon)
-            for label in self._work_queues
-        ]
-        return sorted(chain(*of_each), key=_since)[: len(found)]
+        if found and len(self._work_queues) > 1:
+            soon = datetime.now(UTC) + timedelta(seconds=int(self._prefetch_seconds))
+            of_each = [
+                await self.client.get_scheduled_flow_runs_for_work_pool(POOL, [label], scheduled_before=soon)
+                for label in self._work_queues
+            ]
+            found = sorted(chain(*of_each), key=_since)
+        return found[:1]
 
     async def run(
         self,

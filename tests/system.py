@@ -101,13 +101,15 @@ def system_up(home: Path, **variables: str) -> Iterator[System]:
 
 
 @contextmanager
-def user_of(home: Path) -> Iterator[None]:
-    """Within this context this process uses another home."""
+def user_of(home: Path, **variables: str) -> Iterator[None]:
+    """Within this context this process uses another home, and has these settings."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
             patch.delenv(name)
         patch.setenv("DBACKUP_HOME", str(home))
         patch.setenv("PREFECT_HOME", str(home / "profiles"))
+        for name, value in variables.items():
+            patch.setenv(name, value)
         forget_settings()
         yield
     forget_settings()

@@ -18,9 +18,10 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling, Completed, Pending, Running
 
 from blocks.api import prefect_api
+from core.settings import Settings
 from core.states import RunState
 from deployments import processes
-from deployments.reconcile import LOOK_SECONDS, RUN_SECONDS, SILENT, WORKER_SECONDS, Watch
+from deployments.reconcile import LOOK_SECONDS, RUN_SECONDS, WORKER_SECONDS, Watch
 from flows.backup import backup
 from services.records import executions
 from services.workspace import workspace
@@ -28,6 +29,7 @@ from tasks import heartbeat
 from tests.waiting import until
 
 COMMAND = Path(sys.executable).with_name("dbackup")
+SILENT = Settings.model_fields["lost_after"].default
 ELSEWHERE = {heartbeat.HOST: "another-machine", heartbeat.HOME: "/srv/dbackup"}
 
 

@@ -98,6 +98,7 @@ DEBIAN = (
     Debian("/usr/sbin/exim4", ("exim4-daemon-light",)),
     Debian("/usr/sbin/sshd", ("openssh-server",)),
     Debian("/usr/bin/sftp", ("openssh-client",)),
+    Debian("/sbin/ip", ("iproute2",)),
     Debian("/usr/bin/chromium", ("chromium", "fonts-liberation")),
 )
 SECANTUS = Wheel("SecantusDB==0.7.0b3", "secantus-0.7.0b3", dependencies=True)  # speaks MongoDB's protocol

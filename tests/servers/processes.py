@@ -31,15 +31,20 @@ def quick_folder(room: int) -> str | None:
 
 @contextmanager
 def started(
-    argv: Sequence[str | Path], ready: Callable[[], bool], log: Path, *, env: Mapping[str, str] | None = None
+    argv: Sequence[str | Path],
+    ready: Callable[[], bool],
+    log: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    seconds: float = START_SECONDS,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process that answers, its output in ``log``; asked to end, then made to, with the context."""
+    """A server process that answers within some seconds, its output in ``log``; it ends with the context."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True
         )
     try:
-        _wait_until(ready, process, log)
+        _wait_until(ready, process, log, seconds)
         yield process
     finally:
         process.terminate()
@@ -50,8 +55,8 @@ def started(
             process.wait()
 
 
-def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"{process.args!r} did not start:\n{log.read_text(errors='replace')[-4000:]}")

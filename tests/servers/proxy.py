@@ -143,13 +143,16 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @contextmanager
-def proxied(target: int) -> Iterator[Proxy]:
-    """A proxy before the port ``target``; its thread and every connection end with the context."""
+def proxied(target: int, *, host: str = LOOPBACK, port: int = 0) -> Iterator[Proxy]:
+    """A proxy before the port ``target``; its thread and every connection end with the context.
+
+    It listens on the loopback, or on another address of this machine: on a free port unless one is given.
+    """
     proxy, ready, loop = Proxy(target), threading.Event(), asyncio.new_event_loop()
     ended = asyncio.Event()
 
     async def run() -> None:
-        async with await asyncio.start_server(proxy.serve, LOOPBACK) as server:
+        async with await asyncio.start_server(proxy.serve, host, port) as server:
             proxy.port = server.sockets[0].getsockname()[1]
             ready.set()
             await ended.wait()
