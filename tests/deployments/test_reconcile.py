@@ -18,9 +18,10 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling, Completed, Pending, Running
 
 from blocks.api import prefect_api
+from core.errors import ConnectionError
 from core.settings import Settings
 from core.states import RunState
-from deployments import processes
+from deployments import cancelling, processes, runs
 from deployments.reconcile import LOOK_SECONDS, RUN_SECONDS, WORKER_SECONDS, Watch
 from flows.backup import backup
 from services.records import executions
@@ -141,6 +142,34 @@ def test_a_run_of_another_home_on_this_machine_is_not_judged_by_our_processes(lo
     run = looks.run(Running(), {**HERE, heartbeat.HOME: "/srv/other"})
     looks.look()
     assert looks.state(run) == "RUNNING"
+
+
+def test_a_run_of_this_home_whose_worker_is_only_making_its_process_is_not_judged_by_it(
+    looks: Looks, home: Path
+) -> None:
+    run = looks.run(Pending(), {**HERE, heartbeat.HOME: str(home)})
+    looks.look()
+    assert looks.state(run) == "PENDING"
+    looks.watch(SILENT + LOOK_SECONDS)
+    assert looks.state(run) == "CRASHED"
+
+
+def test_a_process_of_another_home_on_this_machine_is_neither_seen_nor_ended(
+    looks: Looks, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = looks.run(Running(), {**HERE, heartbeat.HOME: str(tmp_path)})
+    environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "PREFECT__FLOW_RUN_ID": str(run)}
+    monkeypatch.setattr(cancelling, "PATIENCE_SECONDS", 0.5)
+    with subprocess.Popen([sys.executable, "-c", "input()"], env=environment, stdin=subprocess.PIPE) as process:
+        try:
+            assert processes.of_run(str(run)) is None
+            with pytest.raises(ConnectionError, match=f"by the home {tmp_path}, where no worker answers"):
+                cancelling.cancel(runs.find(str(run)))
+            looks.watch(WORKER_SECONDS + RUN_SECONDS + LOOK_SECONDS)
+            assert process.poll() is None
+            assert looks.state(run) == "CANCELLING", "its own home is left to end it"
+        finally:
+            process.kill()
 
 
 def test_a_run_that_ends_while_it_is_judged_keeps_its_end(looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def client(home: Path, tmp_path: Path, shop: Path) -> Iterator[SyncPrefectClient
         pool.ensure(LABELS)
         pool.set_limit(10)
         saved.add_source(LOCAL_ADMINISTRATOR, "labelled", f"sqlite:///{shop}")
-        saved.add_storage(LOCAL_ADMINISTRATOR, "labelled", str(tmp_path / "backups"))
+        saved.add_storage(LOCAL_ADMINISTRATOR, "labelled", f"file://{tmp_path / 'backups'}")
         for label in LABELS:
             jobs.create(_spec(label))
         yield client
