@@ -21,14 +21,14 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tests.servers import install
-from tests.servers.postgresql import USER, running
+from tests.servers.postgresql import Server, running
 from tests.servers.processes import free_port, started
 from tests.servers.proxy import LOOPBACK, proxied
 from tests.servers.s3 import S3Server, rclone_serving
 from tests.system import COMMAND, START_SECONDS, user_of
 from tests.waiting import until
 
-NETWORK = "10.213.7"  # of which each cable takes four addresses
+NETWORK = f"10.213.{os.getpid() % 256}"  # of which each cable takes four addresses; other tests have others
 SERVERS = f"{NETWORK}.1"  # ours on the first cable, which the others reach by theirs
 LOST_AFTER = 35  # seconds
 S3_BUCKET = "machines"
@@ -61,7 +61,7 @@ class Machine:
 
     def argv(self, *command: object) -> list[str]:
         """What starts a program on this machine."""
-        inside = ["ip", "netns", "exec", self.name, *_ISOLATED]
+        inside = ["ip", "netns", "exec", _namespace(self.name), *_ISOLATED]
         return [*inside, "sh", "-c", _BOOT, self.name, str(self.own_disk), str(self.disk), *map(str, command)]
 
     @property
@@ -123,10 +123,12 @@ def site(folder: Path, *names: str) -> Iterator[Site]:
     with ExitStack() as stack:
         for number, name in enumerate(names):
             stack.enter_context(_cable(name, number))
-        servers = stack.enter_context(_servers(folder))
-        shared = {**servers.shared(), "DBACKUP_ENCRYPTION_KEY": key, "DBACKUP_LOST_AFTER": str(LOST_AFTER)}
+        servers = stack.enter_context(servers_up(folder))
+        for port in servers.ports:
+            stack.enter_context(proxied(port, host=SERVERS, port=port))
+        shared = {**servers.shared(SERVERS), "DBACKUP_ENCRYPTION_KEY": key, "DBACKUP_LOST_AFTER": str(LOST_AFTER)}
         machines = tuple(_machine(folder, name, shared) for name in names)
-        stack.enter_context(_user(folder / "ours", shared))
+        stack.enter_context(using(folder / "ours", shared))
         yield Site(machines, servers.s3.url("shared", bucket=S3_BUCKET).replace(LOOPBACK, SERVERS), folder)
 
 
@@ -140,21 +142,26 @@ def _machine(folder: Path, name: str, shared: Mapping[str, str]) -> Machine:
 @contextmanager
 def _cable(name: str, number: int) -> Iterator[None]:
     """A network namespace, and a cable from here to it. Fails where that is not permitted."""
-    here, there = f"dbackup-{number}", f"{NETWORK}.{4 * number + 2}"
-    ours = f"{NETWORK}.{4 * number + 1}"
+    namespace, here = _namespace(name), f"db{os.getpid()}-{number}"
+    ours, there = (f"{NETWORK}.{4 * number + end}" for end in (1, 2))
     try:
-        _ip("netns", "add", name)
-        _ip("link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", name)
+        _ip("netns", "add", namespace)
+        _ip("link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", namespace)
         _ip("addr", "add", f"{ours}/30", "dev", here)
         _ip("link", "set", here, "up")
-        _ip("-n", name, "addr", "add", f"{there}/30", "dev", "eth0")
+        _ip("-n", namespace, "addr", "add", f"{there}/30", "dev", "eth0")
         for one in ("lo", "eth0"):
-            _ip("-n", name, "link", "set", one, "up")
-        _ip("-n", name, "route", "add", "default", "via", ours)
+            _ip("-n", namespace, "link", "set", one, "up")
+        _ip("-n", namespace, "route", "add", "default", "via", ours)
         yield
     finally:
-        for command in (("link", "del", here), ("netns", "del", name)):
+        for command in (("link", "del", here), ("netns", "del", namespace)):
             subprocess.run(["ip", *command], check=False, capture_output=True)
+
+
+def _namespace(machine: str) -> str:
+    """What the network of a machine is called here, beside those of other runs of the tests."""
+    return f"dbackup-{os.getpid()}-{machine}"
 
 
 def _ip(*arguments: str) -> None:
@@ -170,25 +177,33 @@ def _ip(*arguments: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Servers:
+class Servers:
+    """What machines share: Prefect's server, the database below it and the catalog, and S3."""
+
+    process: subprocess.Popen[bytes]
     prefect: int
-    auth: str
-    postgresql: int
-    password: str
+    auth: str = field(repr=False)
+    database: Server
     s3: S3Server
 
-    def shared(self) -> dict[str, str]:
-        """The settings of whoever uses them, on every machine the same."""
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where they listen on the loopback."""
+        return self.prefect, self.database.port, self.s3.port
+
+    def shared(self, host: str) -> dict[str, str]:
+        """The settings of whoever reaches them at this address."""
+        catalog = self.database.url("catalog").replace("postgresql://", "postgresql+psycopg://")
         return {
-            "PREFECT_API_URL": f"http://{SERVERS}:{self.prefect}/api",
+            "PREFECT_API_URL": f"http://{host}:{self.prefect}/api",
             "PREFECT_API_AUTH_STRING": self.auth,
-            "DBACKUP_DATABASE_URL": f"postgresql+psycopg://{USER}:{self.password}@{SERVERS}:{self.postgresql}/catalog",
+            "DBACKUP_DATABASE_URL": catalog.replace(LOOPBACK, host),
         }
 
 
 @contextmanager
-def _servers(folder: Path) -> Iterator[_Servers]:
-    """PostgreSQL with two databases, Prefect's server on one of them, and S3: on the loopback, and for the machines."""
+def servers_up(folder: Path) -> Iterator[Servers]:
+    """PostgreSQL with two databases, Prefect's server on one of them, and S3, all on the loopback."""
     binaries = install.postgresql_servers()
     if not binaries:
         pytest.fail(f"PostgreSQL is not installed; {install.INSTALL}")
@@ -199,14 +214,13 @@ def _servers(folder: Path) -> Iterator[_Servers]:
         for name in ("prefect", "catalog"):
             database.create(name)
         s3 = stack.enter_context(rclone_serving(folder / "s3"))
-        stack.enter_context(_prefect(folder, port, auth, database.url("prefect").replace("://", "+asyncpg://")))
-        for one in (port, database.port, s3.port):
-            stack.enter_context(proxied(one, host=SERVERS, port=one))
-        yield _Servers(port, auth, database.port, database.password, s3)
+        url = database.url("prefect").replace("://", "+asyncpg://")
+        process = stack.enter_context(_prefect(folder, port, auth, url))
+        yield Servers(process, port, auth, database, s3)
 
 
 @contextmanager
-def _prefect(folder: Path, port: int, auth: str, database: str) -> Iterator[None]:
+def _prefect(folder: Path, port: int, auth: str, database: str) -> Iterator[subprocess.Popen[bytes]]:
     """Prefect's own server, as docs/machines.md starts it."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -217,8 +231,8 @@ def _prefect(folder: Path, port: int, auth: str, database: str) -> Iterator[None
     }
     command = [Path(sys.executable).with_name("prefect"), "server", "start", "--host", LOOPBACK, "--port", str(port)]
     url, log = f"http://{LOOPBACK}:{port}/api/health", folder / "prefect.log"
-    with started(command, lambda: _answers(url), log, env=environment, seconds=START_SECONDS):
-        yield
+    with started(command, lambda: _answers(url), log, env=environment, seconds=START_SECONDS) as process:
+        yield process
 
 
 def _answers(url: str) -> bool:
@@ -229,7 +243,8 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _user(home: Path, settings: Mapping[str, str]) -> Iterator[None]:
+def using(home: Path, settings: Mapping[str, str]) -> Iterator[None]:
+    """Within this context this process uses the servers with these settings."""
     api = {PREFECT_API_URL: settings["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: settings["PREFECT_API_AUTH_STRING"]}
     with user_of(home, **settings), temporary_settings(api):
         yield

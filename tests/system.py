@@ -74,7 +74,7 @@ class System:
 
 
 @contextmanager
-def system_up(home: Path, **variables: str) -> Iterator[System]:
+def system_up(home: Path, *options: str, **variables: str) -> Iterator[System]:
     """A system in this home, from the moment when it is ready; ended by its own process id."""
     port = free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
@@ -83,7 +83,7 @@ def system_up(home: Path, **variables: str) -> Iterator[System]:
     log, answer = home.parent / "up.log", home.parent / "up.json"
     with log.open("ab") as errors, answer.open("wb") as output:
         process = subprocess.Popen(
-            [COMMAND, "up", "--json"], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+            [COMMAND, "up", "--json", *options], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
         )
     system = System(home, process, environment, port)
     try:
