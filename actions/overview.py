@@ -45,7 +45,8 @@ def everything(who: Identity) -> Overview:
     now, found = datetime.now(UTC), jobs.everything()
     if who.is_limited(Permission.BACKUPS_READ):
         mine = tuple(spec for spec in found.readable if who.reaches(Permission.BACKUPS_READ, spec.source))
-        return Overview(now, tuple(overview.lines(mine, now)), (), {}, {}, {})
+        lines = overview.lines(mine, now, within=who.limits[Permission.BACKUPS_READ])
+        return Overview(now, tuple(lines), (), {}, {}, {})
     return Overview(
         now,
         tuple(overview.lines(found.readable, now)),

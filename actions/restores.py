@@ -48,15 +48,16 @@ def start(who: Identity, wish: RestoreSpec) -> str:
     return requests.put_restore(_allowed(who, wish))
 
 
-@action(Permission.BACKUPS_READ)
+@action(Permission.BACKUPS_RESTORE, looks=True)
 def follow(who: Identity, run: str) -> Followed:
-    """How far a restore is. Raises ConfigurationError when there is no such run."""
+    """How far a restore is that one might have started. Raises ConfigurationError when there is no such run."""
     from deployments import requests
 
-    with who.concealing(Permission.BACKUPS_READ):
+    with who.concealing(Permission.BACKUPS_RESTORE):
         found = requests.look(run, KIND)
+    if not found.run.is_within(who.limits.get(Permission.BACKUPS_RESTORE)):
+        who.require_everywhere(Permission.BACKUPS_RESTORE)
     wish = RestoreSpec.model_validate(found.parameters.get("wish"))
-    who.require(Permission.BACKUPS_READ, wish.target)
     return Followed(found, wish, RestoreReport.model_validate_json(found.report) if found.report else None)
 
 

@@ -1,6 +1,7 @@
 """Runs: take a backup, restore one, check what is stored; see what runs, waits and has ended, and cancel it.
 
-Prefect is imported only when it is asked. Whoever is limited to some sources sees the runs of jobs with these.
+Prefect is imported only when it is asked. Whoever is limited to some sources sees the runs that touch these alone: what
+is restored shows two of them, and a run whose source nobody knows is theirs neither.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from actions import jobs
 from actions.door import Identity, action, shown
 from blocks.addresses import open_storage
 from core.jobs import IntegritySpec, JobSpec, RestoreSpec
@@ -57,8 +57,8 @@ def at_hand(who: Identity) -> tuple[Run, ...]:
     """What is at work, oldest first, then what waits, in the order in which its turn comes."""
     from deployments import runs
 
-    found, mine = runs.at_hand(), _jobs_of(who, Permission.JOBS_READ)
-    return tuple(one for one in found if _reaches(who, Permission.JOBS_READ, one, mine))
+    mine = who.limits.get(Permission.JOBS_READ)
+    return tuple(one for one in runs.at_hand() if one.is_within(mine))
 
 
 @action(Permission.JOBS_READ)
@@ -66,10 +66,8 @@ def ended(who: Identity, wanted: WantedRuns, *, limit: int = 50, offset: int = 0
     """A page of the runs that have ended, newest first, and how many fit in all."""
     from deployments import runs
 
-    mine = _jobs_of(who, Permission.JOBS_READ)
-    if mine is not None:
-        wanted = replace(wanted, jobs=mine if wanted.jobs is None else wanted.jobs & mine)
-    return runs.ended(wanted, limit=limit, offset=offset)
+    mine = replace(wanted, within=who.limits.get(Permission.JOBS_READ))
+    return runs.ended(mine, limit=limit, offset=offset)
 
 
 @action(Permission.JOBS_READ)
@@ -103,22 +101,4 @@ def _found(who: Identity, permission: Permission, reference: str) -> Run:
     from deployments import runs
 
     with who.concealing(permission):
-        run = runs.find(reference)
-    if not _reaches(who, permission, run, _jobs_of(who, permission)):
-        who.require_everywhere(permission)
-    return run
-
-
-def _jobs_of(who: Identity, permission: Permission) -> frozenset[str] | None:
-    """The jobs that somebody is limited to by name, or None for whoever is not."""
-    if not who.is_limited(permission):
-        return None
-    readable = jobs.everything(who).readable
-    return frozenset(spec.name for spec in readable if who.reaches(permission, spec.source))
-
-
-def _reaches(who: Identity, permission: Permission, run: Run, mine: frozenset[str] | None) -> bool:
-    """By the run's source, where that is known, or else by whose run it is."""
-    if mine is None:
-        return True
-    return who.reaches(permission, run.source) if run.source else run.job in mine
+        return runs.find(reference, within=who.limits.get(permission))

@@ -26,10 +26,11 @@ _LOOK_SECONDS = 1.0
 
 
 @command(runs, "list")
-def list_(
+def list_(  # noqa: PLR0913 - the parameters of a command are its options
     out: Output,
     *,
     job: Annotated[str, typer.Option(metavar="NAME", help="Only of this job.", show_default=False)] = "",
+    source: Annotated[str, typer.Option(metavar="NAME", help="Only of or into this source.", show_default=False)] = "",
     kind: Annotated[str, typer.Option(help="Only backup, restore, integrity, …", show_default=False)] = "",
     state: Annotated[
         list[RunState] | None, typer.Option(case_sensitive=False, help="Only in this state.", show_default=False)
@@ -43,7 +44,7 @@ def list_(
     from cli import render, render_runs, words
     from db.executions import WantedRuns
 
-    wanted = WantedRuns(kind=kind, job=job, states=tuple(state or ()))
+    wanted = WantedRuns(kind=kind, job=job, states=tuple(state or ()), source=source)
     with out.waiting("looking"):
         now = [one for one in actions.at_hand(LOCAL_ADMINISTRATOR) if wanted.fits(one)] if page == 1 else []
         past = actions.ended(LOCAL_ADMINISTRATOR, wanted, limit=limit, offset=(page - 1) * limit)

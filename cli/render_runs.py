@@ -58,6 +58,8 @@ def facts(found: RunDetails) -> RenderableType:
         ("run", run.run_id),
         ("kind", run.kind),
         ("of", run.job),
+        ("source", run.source),
+        ("into", run.target),
         ("state", run.state.value if run.state.is_final else f"{run.state.value}, {run.stage}"),
         ("position", f"{run.position}. in line" if run.position else ""),
         ("started by", run.trigger),

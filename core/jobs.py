@@ -50,6 +50,11 @@ class Address(str):
         return is_sealed(self)
 
     @property
+    def saved_name(self) -> str:
+        """The name that it is saved under, or nothing."""
+        return str(self) if self.is_name else ""
+
+    @property
     def shown(self) -> str:
         """What may be shown of it: a saved name, or the scheme of a URL."""
         return str(self) if self.is_name else f"{'sealed' if self.is_sealed else self.partition(':')[0]} address"

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from core.states import RunState
 
+RESTORE = "restore"  # the kind of run that has a target
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -27,10 +29,11 @@ class Progress:
 class Run:
     """One run. ``job`` is whose it is: the job's name, or what was backed up, restored or checked.
 
-    ``source`` is what it reads or writes, as far as it is saved under a name; ``trigger`` is schedule, manual or
-    python; ``stage`` what an unfinished run does, in words; ``position`` its place among those that wait, from 1 on;
-    ``seconds`` what it has taken so far, or in all; ``host`` the machine that carries it out, if that is known, and
-    ``queue`` the label that an unfinished run waits or has waited under.
+    ``source`` is the saved source that it is about, ``target`` the one that a restore writes into; both are empty where
+    that is unknown or saved under no name. ``trigger`` is schedule, manual or python; ``stage`` what an unfinished run
+    does, in words; ``position`` its place among those that wait, from 1 on; ``seconds`` what it has taken so far, or in
+    all; ``host`` the machine that carries it out, if that is known, and ``queue`` the label that an unfinished run
+    waits or has waited under.
     """
 
     run_id: str
@@ -40,6 +43,7 @@ class Run:
     stage: str = ""
     trigger: str = ""
     source: str = ""
+    target: str = ""
     host: str = ""
     queue: str = ""
     position: int | None = None
@@ -50,6 +54,20 @@ class Run:
     summary: str = ""
     error: str = ""
     progress: Progress | None = None
+
+    def concerns(self, source: str) -> bool:
+        """Whether it reads or writes this source."""
+        return source in (self.source, self.target)
+
+    def is_within(self, sources: frozenset[str] | None) -> bool:
+        """Whether it is for the eyes of somebody who is limited to these sources; None is no limit.
+
+        A restore shows two of them: whose backup it is, and what it writes into. What nobody knows is for nobody.
+        """
+        if sources is None:
+            return True
+        touched = [self.source, self.target] if self.kind == RESTORE else [self.source]
+        return all(one and one in sources for one in touched)
 
 
 @dataclass(frozen=True)

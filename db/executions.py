@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import ConfigurationError
-from core.runs import Run
+from core.runs import RESTORE, Run
 from core.states import RunState
 from db.models import ExecutionRow
 from db.session import Database
@@ -31,6 +31,8 @@ class Execution:
     execution_id: str
     kind: str
     job_name: str
+    source: str
+    target: str
     flow_run_id: str | None
     state: RunState
     created_at: datetime
@@ -43,13 +45,17 @@ class Execution:
 
 @dataclass(frozen=True)
 class WantedRuns:
-    """Which runs: those that fit everything that is given. Without ``states``, in any; without ``jobs``, of any job."""
+    """Which runs: those that fit everything that is given. Without ``states``, in any; ``source`` is read or written.
+
+    ``within`` limits them to what somebody may see who is limited to these sources; None is no limit.
+    """
 
     kind: str = ""
     job: str = ""
     states: tuple[RunState, ...] = ()
     since: datetime | None = None
-    jobs: frozenset[str] | None = None
+    source: str = ""
+    within: frozenset[str] | None = None
 
     def fits(self, run: Run) -> bool:
         """Whether a run is among those that are wanted, as the catalog would say of it."""
@@ -59,7 +65,8 @@ class WantedRuns:
                 self.job in ("", run.job),
                 not self.states or run.state in self.states,
                 self.since is None or run.queued_at is None or run.queued_at >= self.since,
-                self.jobs is None or run.job in self.jobs,
+                not self.source or run.concerns(self.source),
+                run.is_within(self.within),
             )
         )
 
@@ -70,8 +77,13 @@ class Executions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, kind: str, job_name: str, *, flow_run_id: str | None = None) -> str:
-        """Record a run that is about to start, and give its id. It was not over after all if others have noted that."""
+    def create(
+        self, kind: str, job_name: str, *, flow_run_id: str | None = None, source: str = "", target: str = ""
+    ) -> str:
+        """Record a run that is about to start, and give its id. It was not over after all if others have noted that.
+
+        ``source`` and ``target`` are empty while unknown.
+        """
         execution_id = str(uuid.uuid4())
         with self._database.session() as session:
             session.execute(delete(ExecutionRow).where(ExecutionRow.execution_id == flow_run_id))
@@ -80,6 +92,8 @@ class Executions:
                     execution_id=execution_id,
                     kind=kind,
                     job_name=job_name,
+                    source=source,
+                    target=target,
                     flow_run_id=flow_run_id,
                     state=RunState.PENDING.value,
                     created_at=datetime.now(UTC),
@@ -92,26 +106,21 @@ class Executions:
         values = {"state": RunState.RUNNING.value, "started_at": datetime.now(UTC)}
         self._advance(execution_id, [RunState.PENDING.value], values)
 
-    def finish(
-        self,
-        execution_id: str,
-        state: RunState,
-        *,
-        summary: str = "",
-        error: str = "",
-        report: str | None = None,
-        job_name: str = "",
-    ) -> None:
-        """Record how a run ended, and whose it was if that was found out only then.
+    def belongs(self, execution_id: str, *, job_name: str, source: str) -> None:
+        """Record whose a run is, where that is found out only while it runs."""
+        query = update(ExecutionRow).where(ExecutionRow.execution_id == execution_id)
+        with self._database.session() as session:
+            session.execute(query.values(job_name=job_name, source=source))
 
-        Raises ConfigurationError when it has a final state already.
-        """
+    def finish(
+        self, execution_id: str, state: RunState, *, summary: str = "", error: str = "", report: str | None = None
+    ) -> None:
+        """Record how a run ended. Raises ConfigurationError when it has a final state already."""
         if not state.is_final:
             raise ValueError(f"{state} is not a final state")
         values = {"state": state.value, "finished_at": datetime.now(UTC)}
-        whose = {"job_name": job_name} if job_name else {}
         before = _OPEN if state is RunState.CRASHED else [*_OPEN, _PRESUMED]
-        self._advance(execution_id, before, {**values, **whose, "summary": summary, "error": error, "report": report})
+        self._advance(execution_id, before, {**values, "summary": summary, "error": error, "report": report})
 
     def note_ended(self, run: Execution) -> None:
         """Record a run that ended before it could be recorded, by the id it has in Prefect: once, whoever finds it."""
@@ -161,13 +170,14 @@ class Executions:
         with self._database.session() as session:
             return [_execution(row) for row in session.scalars(query)]
 
-    def starting_with(self, beginning: str, *, limit: int = 2) -> list[Execution]:
-        """Runs whose id, Prefect's or ours, has this beginning."""
+    def starting_with(self, beginning: str, *, within: frozenset[str] | None, limit: int = 2) -> list[Execution]:
+        """Runs whose id, Prefect's or ours, has this beginning; of these sources only, unless that is None."""
         fits = [
             column.startswith(beginning, autoescape=True)
             for column in (ExecutionRow.flow_run_id, ExecutionRow.execution_id)
         ]
-        query = select(ExecutionRow).where(or_(*fits)).order_by(ExecutionRow.created_at.desc()).limit(limit)
+        mine = _conditions(WantedRuns(within=within))
+        query = select(ExecutionRow).where(or_(*fits), *mine).order_by(ExecutionRow.created_at.desc()).limit(limit)
         with self._database.session() as session:
             return [_execution(row) for row in session.scalars(query)]
 
@@ -184,17 +194,22 @@ class Executions:
         with self._database.session() as session:
             return int(session.scalar(query) or 0)
 
-    def newest_of_each_job(self, kind: str, *, state: RunState | None = None) -> dict[str, Execution]:
-        """The newest run of this kind of each job, by the job's name; of those in one state, if one is given."""
-        states = [] if state is None else [ExecutionRow.state == state.value]
+    def newest_of_each_job(
+        self, kind: str, *, state: RunState | None = None, within: frozenset[str] | None = None
+    ) -> dict[str, Execution]:
+        """The newest run of this kind of each job, by the job's name; of those in one state, if one is given.
+
+        ``within`` limits them to these sources, as in :class:`WantedRuns`.
+        """
+        wanted = _conditions(WantedRuns(kind, states=() if state is None else (state,), within=within))
         newest = (
             select(ExecutionRow.job_name, func.max(ExecutionRow.created_at).label("created_at"))
-            .where(ExecutionRow.kind == kind, *states)
+            .where(*wanted)
             .group_by(ExecutionRow.job_name)
             .subquery()
         )
         here = (ExecutionRow.job_name == newest.c.job_name) & (ExecutionRow.created_at == newest.c.created_at)
-        query = select(ExecutionRow).join(newest, here).where(ExecutionRow.kind == kind, *states)
+        query = select(ExecutionRow).join(newest, here).where(*wanted)
         with self._database.session() as session:
             return {row.job_name: _execution(row) for row in session.scalars(query)}
 
@@ -236,8 +251,12 @@ def _conditions(wanted: WantedRuns) -> list[ColumnElement[bool]]:
         found.append(ExecutionRow.state.in_([state.value for state in wanted.states]))
     if wanted.since:
         found.append(ExecutionRow.created_at >= wanted.since)
-    if wanted.jobs is not None:
-        found.append(ExecutionRow.job_name.in_(wanted.jobs))
+    if wanted.source:
+        found.append(or_(ExecutionRow.source == wanted.source, ExecutionRow.target == wanted.source))
+    if wanted.within is not None:
+        known = wanted.within - {""}
+        found.append(ExecutionRow.source.in_(known))
+        found.append(or_(ExecutionRow.kind != RESTORE, ExecutionRow.target.in_(known)))
     return found
 
 
@@ -253,6 +272,8 @@ def _execution(row: ExecutionRow) -> Execution:
         row.execution_id,
         row.kind,
         row.job_name,
+        row.source,
+        row.target,
         row.flow_run_id,
         RunState(row.state),
         row.created_at,

@@ -122,6 +122,12 @@ class Inventory:
         with self._database.session() as session:
             return next(iter(_held(session, query)), None)
 
+    def sources_of(self, backup_ids: Sequence[str]) -> dict[str, str]:
+        """The source of each of these backups that are known, by its id."""
+        query = select(BackupRow.backup_id, BackupRow.source).where(BackupRow.backup_id.in_(backup_ids))
+        with self._database.session() as session:
+            return dict(session.execute(query).tuples().all())
+
     def storages(self, sources: frozenset[str] | None = None) -> Sequence[str]:
         """The names of all storages that hold a copy of anything, or of backups of these sources."""
         query = select(LocationRow.storage).distinct().order_by(LocationRow.storage)

@@ -149,13 +149,19 @@ class VerificationRow(Table):
 
 
 class ExecutionRow(Table):
-    """One run, from its creation to its final state. ``report`` is JSON."""
+    """One run, from its creation to its final state. ``report`` is JSON.
+
+    ``source`` is the saved source that it is about, ``target`` the one that a restore writes into; both are empty where
+    that is unknown or saved under no name.
+    """
 
     __tablename__ = "executions"
 
     execution_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
     job_name: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text, server_default=EMPTY)
+    target: Mapped[str] = mapped_column(Text, server_default=EMPTY)
     flow_run_id: Mapped[str | None] = mapped_column(String(36))
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(Moment)
@@ -169,4 +175,6 @@ class ExecutionRow(Table):
         Index("ix_executions_created_at", "created_at"),
         Index("ix_executions_state", "state"),
         Index("ix_executions_kind_job_name_created_at", "kind", "job_name", "created_at"),
+        Index("ix_executions_source_created_at", "source", "created_at"),
+        Index("ix_executions_flow_run_id", "flow_run_id"),
     )

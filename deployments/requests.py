@@ -75,8 +75,9 @@ def look(run: str, kind: str) -> Requested:
         )
         served = pool.look().serves()
     record = executions().of_flow_run(str(found.id))
+    [told] = run_facts.with_sources([run_facts.open_run(found, kind, record)], {str(found.id): found})
     return Requested(
-        run_facts.open_run(found, kind, record),
+        told,
         tuple(map(run_facts.step, steps)),
         found.parameters,
         record.report if record else None,

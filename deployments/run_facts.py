@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from core.masking import mask
 from core.runs import LogLine, Progress, Run, Step
 from core.states import RunState
 from db.executions import Execution
+from services.records import inventory
 from tasks import heartbeat
 
 _STATES = {
@@ -72,7 +74,7 @@ def open_run(
         state=state,
         stage="" if state.is_final else stage_of(found.state),
         trigger=_trigger(found),
-        source=_source(wanted),
+        **_touched(wanted, recorded),
         host=_host(found),
         queue=found.work_queue_name or "",
         position=position,
@@ -93,7 +95,8 @@ def ended_run(recorded: Execution, found: FlowRun | None) -> Run:
         job=recorded.job_name,
         state=recorded.state,
         trigger=_trigger(found) if found else "",
-        source=_source(_wanted(recorded.kind, found)) if found else "",
+        source=recorded.source,
+        target=recorded.target,
         host=_host(found) if found else "",
         queued_at=found.expected_start_time if found else recorded.created_at,
         started_at=recorded.started_at,
@@ -102,6 +105,24 @@ def ended_run(recorded: Execution, found: FlowRun | None) -> Run:
         summary=recorded.summary,
         error=recorded.error,
     )
+
+
+def with_sources(runs: Sequence[Run], known: Mapping[str, FlowRun]) -> list[Run]:
+    """The same runs; what is to be restored or checked and was not recorded yet, with the source of its backup.
+
+    ``known`` is what Prefect knows of them, by their ids. Raises ConfigurationError when the catalog fails.
+    """
+    wanted = {one.run_id: _backup_of(one.kind, known[one.run_id]) for one in runs if not one.source}
+    sources = inventory().sources_of(sorted(filter(None, wanted.values())))
+    return [
+        replace(one, source=Address(sources.get(wanted.get(one.run_id, ""), "")).saved_name or one.source)
+        for one in runs
+    ]
+
+
+def _backup_of(kind: str, found: FlowRun) -> str:
+    """The id of the backup that a run was asked for, whose source only the catalog knows; empty for others."""
+    return str(_wanted(kind, found).get("backup") or "") if kind in ("restore", "integrity") else ""
 
 
 def step(found: TaskRun) -> Step:
@@ -153,9 +174,11 @@ def _subject(kind: str, wanted: Mapping[str, Any]) -> str:
             return _SUBJECTS.get(kind, "")
 
 
-def _source(wanted: Mapping[str, Any]) -> str:
-    said = Address(str(wanted.get("source") or wanted.get("target") or ""))
-    return str(said) if said.is_name else ""
+def _touched(wanted: Mapping[str, Any], recorded: Execution | None) -> dict[str, str]:
+    """What a run reads and writes, as far as that is known."""
+    said = {name: Address(str(wanted.get(name) or "")).saved_name for name in ("source", "target")}
+    known = {"source": recorded.source, "target": recorded.target} if recorded else {}
+    return {name: known.get(name) or said[name] for name in said}
 
 
 def _trigger(found: FlowRun) -> str:

@@ -67,7 +67,8 @@ def at_hand() -> tuple[Run, ...]:
     runs += [
         run_facts.open_run(one, kinds[one.flow_id], position=position) for position, one in enumerate(waiting, start=1)
     ]
-    return tuple(one for one in runs if not one.state.is_final)
+    found = [one for one in runs if not one.state.is_final]
+    return tuple(run_facts.with_sources(found, {str(one.id): one for one in (*at_work, *waiting)}))
 
 
 def ended(wanted: WantedRuns, *, limit: int, offset: int = 0) -> RunPage:
@@ -80,17 +81,21 @@ def ended(wanted: WantedRuns, *, limit: int, offset: int = 0) -> RunPage:
     return RunPage(runs, executions().count(wanted))
 
 
-def find(reference: str) -> Run:
-    """One run, by its id or its beginning. Raises NotFound when that is of none, ConfigurationError of several."""
+def find(reference: str, within: frozenset[str] | None = None) -> Run:
+    """One run, by its id or its beginning, among those that somebody may see who is limited to some sources.
+
+    Raises NotFound when it is that of none, ConfigurationError when it is that of several.
+    """
     found: dict[str, Run] = {}
     if len(reference) >= SHORTEST:
         found = {one.run_id: one for one in at_hand() if one.run_id.startswith(reference)}
-        for one in (*_recorded(reference), *_only_in_prefect(reference)):
+        for one in (*_recorded(reference, within), *_only_in_prefect(reference)):
             found.setdefault(one.run_id, one)
-    if len(found) == 1:
-        return next(iter(found.values()))
+    mine = [one for one in found.values() if one.is_within(within)]
+    if len(mine) == 1:
+        return mine[0]
     hint = "see their ids: dbackup run list"
-    if found:
+    if mine:
         raise ConfigurationError(f"there are several runs whose ids begin with {reference}", hint=hint)
     raise NotFound(f"there is no run {reference}", hint=hint)
 
@@ -140,8 +145,8 @@ def _is_there() -> bool:
     return bool(PREFECT_API_URL.value()) or answering() is not None
 
 
-def _recorded(reference: str) -> Iterable[Run]:
-    found = executions().starting_with(reference)
+def _recorded(reference: str, within: frozenset[str] | None) -> Iterable[Run]:
+    found = executions().starting_with(reference, within=within)
     known = _by_id([UUID(one.flow_run_id) for one in found if one.flow_run_id])
     return [_of_record(one, known.get(one.flow_run_id or "")) for one in found]
 
@@ -161,7 +166,8 @@ def _only_in_prefect(reference: str) -> Iterable[Run]:
         return ()
     with prefect_client() as client:
         kinds = flows(client) if known else {}
-    return [run_facts.open_run(one, kinds[one.flow_id]) for one in known.values() if one.flow_id in kinds]
+    runs = [run_facts.open_run(one, kinds[one.flow_id]) for one in known.values() if one.flow_id in kinds]
+    return run_facts.with_sources(runs, known)
 
 
 def _by_id(ids: Sequence[UUID]) -> dict[str, FlowRun]:

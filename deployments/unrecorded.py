@@ -61,13 +61,15 @@ class Unrecorded:
 
 def note(run: FlowRun, kind: str, state: RunState) -> None:
     """Record how a run ended that has no record of its own. Asked a second time, it changes nothing."""
-    known = run_facts.open_run(run, kind)
+    [known] = run_facts.with_sources([run_facts.open_run(run, kind)], {str(run.id): run})
     created_at = known.queued_at or run.created or datetime.now(UTC)
     executions().note_ended(
         Execution(
             execution_id=known.run_id,  # so that whoever finds the same run makes no second record
             kind=kind,
             job_name=known.job,
+            source=known.source,
+            target=known.target,
             flow_run_id=known.run_id,
             state=state,
             created_at=created_at,

@@ -52,8 +52,8 @@ class Attempt:
 @sealed_flow("backup")
 def backup(job: JobSpec, trigger: Trigger = "python") -> BackupReport:
     """Back up what the job asks for. Raises RunFailed, with the report, unless all of it is safe everywhere."""
-    story, name = BackupStory(job), job.name or job.source.shown
-    with recorded("backup", name) as execution, notifying(job.notify, story) as notifier:
+    story, name, source = BackupStory(job), job.name or job.source.shown, job.source.saved_name
+    with recorded("backup", name, source=source) as execution, notifying(job.notify, story) as notifier:
         prepared = _prepared(job, trigger)
         with board(prepared.plan) as shown:
             manifest, copies, failures = _stored(prepared)

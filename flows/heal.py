@@ -21,7 +21,8 @@ def heal(job: JobSpec) -> HealReport:
     the job's channels are told."""
     started_at = datetime.now(UTC)
     story = HealStory(job)
-    with recorded("heal", job.name) as execution, notifying(job.notify, story) as notifier:
+    source = job.source.saved_name
+    with recorded("heal", job.name, source=source) as execution, notifying(job.notify, story) as notifier:
         slug, destinations, silent = steps.initialize(job)
         healed = (
             *steps.heal(job, slug, destinations, all_answer=not silent),

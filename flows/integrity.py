@@ -10,7 +10,7 @@ from core.states import RunState
 from flows.notifying import notifying
 from flows.sealed_flow import ended, sealed_flow
 from tasks import integrity as steps
-from tasks.bookkeeping import complete, recorded
+from tasks.bookkeeping import complete, recorded, source_of
 from tasks.notifications import IntegrityStory
 from tasks.tables import show_checked
 
@@ -19,8 +19,11 @@ from tasks.tables import show_checked
 def integrity(wish: IntegritySpec) -> IntegrityReport:
     """Read back every backup that is asked for. Raises RunFailed, with the report, when one of them fails."""
     started_at = datetime.now(UTC)
-    story = IntegrityStory(wish)
-    with recorded("integrity", wish.backup or "every backup") as execution, notifying(wish.notify, story) as notifier:
+    story, what = IntegrityStory(wish), wish.backup or "every backup"
+    with (
+        recorded("integrity", what, source=source_of(wish.backup)) as execution,
+        notifying(wish.notify, story) as notifier,
+    ):
         scan = steps.scan(wish)
         checked = (*scan.missing, *(steps.verify(target, scan.keys) for target in scan.targets))
         passed, failed = (sum(one.outcome == outcome for one in checked) for outcome in ("passed", "failed"))

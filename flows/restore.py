@@ -19,7 +19,7 @@ from flows.sealed_flow import ended, sealed_flow
 from services.restores import Piece, forget
 from services.workspace import workspace
 from tasks import restore as steps
-from tasks.bookkeeping import complete, recorded
+from tasks.bookkeeping import belongs, complete, recorded, source_of
 from tasks.notifications import RestoreStory
 from tasks.restore import Resolved
 from tasks.step import retried
@@ -32,8 +32,10 @@ DOWNLOAD_RETRIES = 3  # of each file, as long as trying again can help
 def restore(wish: RestoreSpec) -> RestoreReport:
     """Bring databases back from a backup. Raises RunFailed, with the report, unless all of them came back."""
     started_at = datetime.now(UTC)
-    with recorded("restore", wish.backup) as execution, notifying(wish.notify, RestoreStory(wish)) as notifier:
+    whose = {"source": source_of(wish.backup), "target": wish.target.saved_name}
+    with recorded("restore", wish.backup, **whose) as execution, notifying(wish.notify, RestoreStory(wish)) as notifier:
         resolved = steps.resolve(wish)
+        belongs(execution, job=resolved.job, source=resolved.source)
         with workspace(settings().runs, f"restore-{execution}") as folder:
             outcomes = [_outcome(resolved, piece.of_run(execution), folder) for piece in resolved.pieces]
         report = notifier.told(_report(resolved, wish, outcomes, started_at))

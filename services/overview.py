@@ -63,12 +63,15 @@ class _Known:
     restores: Mapping[str, Execution]
 
 
-def lines(specs: Iterable[JobSpec], now: datetime) -> list[Line]:
-    """Every job, those that need attention first. Raises ConfigurationError when the catalog fails."""
+def lines(specs: Iterable[JobSpec], now: datetime, *, within: frozenset[str] | None = None) -> list[Line]:
+    """Every job, those that need attention first, from the runs of these sources; None is all of them.
+
+    Raises ConfigurationError when the catalog fails.
+    """
     known = _Known(
         inventory().newest_complete(),
-        executions().newest_of_each_job("backup"),
-        executions().newest_of_each_job("restore", state=RunState.SUCCESS),
+        executions().newest_of_each_job("backup", within=within),
+        executions().newest_of_each_job("restore", state=RunState.SUCCESS, within=within),
     )
     found = [_line(spec, known, now) for spec in specs]
     return sorted(found, key=lambda line: (_ORDER.index(line.verdict), line.job))

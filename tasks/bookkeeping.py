@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from prefect.runtime import flow_run
 
 from core.errors import DBackupError
+from core.jobs import Address
 from core.log import logger
 from core.masking import mask
 from core.reports import BackupReport, CleaningReport, HealReport, IntegrityReport, RestoreReport
 from core.settings import settings
 from core.states import RunState
 from core.upkeep import CatalogReport, OverdueReport
-from services.records import executions
+from services.records import executions, inventory
 from services.workspace import sweep, workspace
 from tasks.late_states import RUN, settle
 from tasks.step import step
@@ -26,11 +27,14 @@ Report = BackupReport | RestoreReport | IntegrityReport | HealReport | CleaningR
 
 
 @contextmanager
-def recorded(kind: str, job: str) -> Iterator[str]:
-    """Record a run from here on, under the id that is given. Whatever ends it early gives it a final state."""
+def recorded(kind: str, job: str, *, source: str = "", target: str = "") -> Iterator[str]:
+    """Record a run from here on, under the id that is given. Whatever ends it early gives it a final state.
+
+    ``source`` and ``target`` are what it reads and writes, as far as these are saved under names.
+    """
     mark_crashed()
     settle()
-    execution = _begin(kind, job)
+    execution = _begin(kind, job, source, target)
     try:
         with workspace(settings().runs, f"{RUN}{execution}"):
             yield execution
@@ -71,10 +75,28 @@ def note_lost(flow_run_id: str) -> None:
         _finish(known.execution_id, RunState.CRASHED, "its process ended without a word")
 
 
-def _begin(kind: str, job: str) -> str:
+def source_of(backup: str | None) -> str:
+    """The source of a backup, by its id; empty where the catalog does not know it, or fails."""
+    try:
+        found = inventory().sources_of([backup] if backup else [])
+    except DBackupError as error:
+        log.warning("this run is recorded without its source", reason=error.message)
+        return ""
+    return next((Address(source).saved_name for source in found.values()), "")
+
+
+def belongs(execution: str, *, job: str, source: str) -> None:
+    """Record whose a run is, now that it is known."""
+    try:
+        executions().belongs(execution, job_name=job, source=Address(source).saved_name)
+    except DBackupError as error:
+        log.warning("could not record whose run this is", reason=error.message)
+
+
+def _begin(kind: str, job: str, source: str, target: str) -> str:
     """The id of a new execution. A catalog that fails keeps nobody from a backup, and even less from a restore."""
     try:
-        execution = executions().create(kind, job, flow_run_id=flow_run.get_id())
+        execution = executions().create(kind, job, flow_run_id=flow_run.get_id(), source=source, target=target)
         executions().start(execution)
     except DBackupError as error:
         log.warning("this run cannot be recorded", reason=error.message)
@@ -92,11 +114,9 @@ def _finish(execution: str, state: RunState, reason: str) -> None:
 @step("complete")
 def complete(execution: str, report: Report) -> None:
     """Record how the run ended; what is stored is stored, whether this works or not."""
-    # A restore is begun of "latest" or of an id; from here on it is known whose backup that was.
-    whose = report.job if isinstance(report, RestoreReport) else ""
     written = report.model_dump_json()
     try:
-        executions().finish(execution, report.state, summary=report.summary, report=written, job_name=whose)
+        executions().finish(execution, report.state, summary=report.summary, report=written)
     except DBackupError as error:
         log.warning("could not record how the run ended", reason=error.message)
     log.info("run ended", state=report.state.value, summary=report.summary)

@@ -29,6 +29,7 @@ class Resolved:
 
     backup_id: str
     job: str
+    source: str
     missing: tuple[str, ...]
     storage: StorageAdapter
     target: DatabaseAdapter
@@ -50,7 +51,9 @@ def resolve(wish: RestoreSpec) -> Resolved:
         target.check_restore(piece.target)
     log.info("restore planned", backup=backup.manifest.backup_id, databases=len(pieces))
     manifest = backup.manifest
-    return Resolved(manifest.backup_id, manifest.job.name, manifest.missing, storage, target, pieces, keys)
+    return Resolved(
+        manifest.backup_id, manifest.job.name, manifest.source.name, manifest.missing, storage, target, pieces, keys
+    )
 
 
 def _authenticate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -82,7 +82,7 @@ ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "runs.verify everywhere": lambda who: runs.verify(who, IntegritySpec(backup="latest")),
     "runs.verify everything": lambda who: runs.verify(who, IntegritySpec(storages=(NAS,))),
     "runs.show": lambda who: runs.show(who, "theirs"),
-    "runs.show nameless": lambda who: runs.show(who, "of nightly"),
+    "runs.show of nobody": lambda who: runs.show(who, "whose"),
     "runs.logs": lambda who: runs.logs(who, "theirs"),
     "runs.cancel": lambda who: runs.cancel(who, "theirs"),
     "restores.plan": lambda who: restores.plan(who, RESTORE),
@@ -91,7 +91,10 @@ ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "restores.start": lambda who: restores.start(who, RESTORE),
     "restores.start into": lambda who: restores.start(who, RESTORE_INTO),
     "restores.start elsewhere": lambda who: restores.start(who, RESTORE_ELSEWHERE),
-    "restores.follow": lambda who: restores.follow(who, "theirs"),
+    "restores.follow": lambda who: restores.follow(who, "theirs into ours"),
+    "restores.follow into": lambda who: restores.follow(who, "ours into theirs"),
+    "restores.follow elsewhere": lambda who: restores.follow(who, "ours into somewhere"),
+    "restores.follow of nobody": lambda who: restores.follow(who, "whose into ours"),
     "integrity.start": lambda who: integrity.start(who, IntegritySpec(backup="theirs", storages=(NAS,))),
     "integrity.start everything": lambda who: integrity.start(who, IntegritySpec(storages=(NAS,))),
     "integrity.start whatever is there": lambda who: integrity.start(who, IntegritySpec(backup="ours/latest")),
@@ -187,21 +190,31 @@ def resolve(_storage: object, reference: str) -> Any:
     return SimpleNamespace(manifest=manifest, storages=(), locked=False)
 
 
-def run(reference: str, kind: str = "backup") -> Any:
-    """``ours`` and ``of ours`` are runs of ours, of which the latter does not say its source."""
-    if reference == "absent":
-        raise NotFound("there is no run absent")
-    job = "ours" if "ours" in reference else "nightly"
-    source = "" if "of " in reference else {"ours": "shop"}.get(job, "crm")
-    return Run(reference, kind, job, RunState.RUNNING, source=source)
+def run(reference: str, kind: str = "backup") -> Run:
+    """``ours`` is a run of ours, ``theirs`` one of somebody else, and of ``whose`` nobody knows the source."""
+    source = {"whose": "", "theirs": "crm"}.get(reference, "shop")
+    return Run(reference, kind, "nightly", RunState.RUNNING, source=source)
+
+
+def find(reference: str, within: frozenset[str] | None = None) -> Run:
+    """The run of this name, if it is within."""
+    found = run(reference)
+    if reference == "absent" or not found.is_within(within):
+        raise NotFound(f"there is no run {reference}")
+    return found
 
 
 def requested(reference: str, kind: str) -> Any:
-    """A restore into, or a check of, what the reference says."""
-    found = run(reference, kind)
-    wish: dict[str, str] = {} if reference == "everything" else {"backup": reference}
+    """A restore or a check. ``a into b`` is a restore of a's backup into b's source."""
+    if reference == "absent":
+        raise NotFound("there is no run absent")
+    backup, _, into = reference.partition(" into ")
+    wish: dict[str, str] = {} if reference == "everything" else {"backup": backup}
+    found = run(backup, kind)
     if kind == "restore":
-        wish |= {"storage": "nas", "target": found.source}
+        target = {"ours": "shop", "theirs": "crm"}.get(into, "")
+        wish |= {"storage": "nas", "target": target or "sealed elsewhere"}
+        found = replace(found, target=target)
     return SimpleNamespace(run=found, parameters={"wish": wish}, report=None)
 
 
@@ -216,7 +229,7 @@ def _world(monkeypatch: pytest.MonkeyPatch, book: Book) -> None:
     """A job, a backup and a source of somebody else, and one of each of our own."""
     monkeypatch.setattr(deployments.jobs, "get", job_of)
     monkeypatch.setattr(deployments.jobs, "everything", lambda: Found((JOB, job_of("ours")), (object(),)))
-    monkeypatch.setattr(deployments.runs, "find", run)
+    monkeypatch.setattr(deployments.runs, "find", find)
     monkeypatch.setattr(deployments.requests, "look", requested)
     monkeypatch.setattr(actions.backups.stored, "resolve", resolve)
     for module in (actions.backups, runs, restores, downloads):
@@ -266,13 +279,12 @@ def test_lists_hold_ones_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one.name for one in saved.sources(LIMITED)] == ["shop"]
     found = jobs.everything(LIMITED)
     assert ([one.name for one in found.readable], found.unreadable) == (["ours"], ())
-    monkeypatch.setattr(
-        jobs, "executions", lambda: SimpleNamespace(newest_of_each_job=lambda _: {"ours": 1, "nightly": 2})
-    )
-    assert set(jobs.last_runs(LIMITED)) == {"ours"}
-    monkeypatch.setattr(overview.overview, "lines", lambda specs, _: [spec.name for spec in specs])
+    record = SimpleNamespace(newest_of_each_job=lambda _, within: dict.fromkeys(within))
+    monkeypatch.setattr(jobs, "executions", lambda: record)
+    assert set(jobs.last_runs(LIMITED)) == {"shop"}
+    monkeypatch.setattr(overview.overview, "lines", lambda specs, _, within: [*(spec.name for spec in specs), *within])
     seen = overview.everything(LIMITED)
-    assert (seen.lines, seen.unreadable, seen.stored, seen.days, seen.runs) == (("ours",), (), {}, {}, {})
+    assert (seen.lines, seen.unreadable, seen.stored, seen.days, seen.runs) == (("ours", "shop"), (), {}, {}, {})
     rows = [Row(str(n), "", source, "", None, 0, 0, None, (), False) for n, source in enumerate(["crm", "shop", ""])]
     assert [row.source for row in backups._visible(LIMITED, rows)] == ["shop"]
 
@@ -288,19 +300,41 @@ def test_lists_of_what_is_stored_ask_for_ones_own_alone(monkeypatch: pytest.Monk
 
 
 def test_lists_of_runs_hold_ones_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    everybodys = tuple(map(run, ("theirs", "ours", "of nightly", "of ours")))
+    everybodys = tuple(map(run, ("theirs", "ours", "whose")))
     monkeypatch.setattr(deployments.runs, "at_hand", lambda: everybodys)
-    assert [one.run_id for one in runs.at_hand(LIMITED)] == ["ours", "of ours"]
+    assert [one.run_id for one in runs.at_hand(LIMITED)] == ["ours"]
+    assert runs.at_hand(LOCAL_ADMINISTRATOR) == everybodys
     asked: list[frozenset[str] | None] = []
 
     def ended(wanted: WantedRuns, **page: int) -> RunPage:
-        asked.append(wanted.jobs)
+        asked.append(wanted.within)
         return RunPage((), 0)
 
     monkeypatch.setattr(deployments.runs, "ended", ended)
-    for wanted in (None, frozenset({"ours", "nightly"}), frozenset({"nightly"})):
-        runs.ended(LIMITED, WantedRuns(jobs=wanted))
-    assert asked == [{"ours"}, {"ours"}, set()]
+    for wanted in (WantedRuns(), WantedRuns(source="crm"), WantedRuns(within=frozenset({"crm"}))):
+        runs.ended(LIMITED, wanted)
+    assert asked == [{"shop"}] * 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "target", "seen"),
+    [
+        ("backup", "shop", "", True),
+        ("backup", "", "", False),
+        ("backup", "crm", "", False),
+        ("restore", "shop", "shop", True),
+        ("restore", "shop", "crm", False),
+        ("restore", "crm", "shop", False),
+        ("restore", "shop", "", False),
+        ("restore", "", "shop", False),
+        ("janitor", "", "", False),
+    ],
+)
+def test_a_run_is_ones_own_if_everything_that_it_touches_is(kind: str, source: str, target: str, seen: bool) -> None:
+    one = Run("1", kind, "nightly", RunState.SUCCESS, source=source, target=target)
+    assert one.is_within(frozenset({"shop"})) is seen
+    assert one.is_within(frozenset({"shop", ""})) is seen
+    assert one.is_within(None)
 
 
 def test_a_restore_that_waits_is_of_the_backup_that_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,9 +359,9 @@ def test_what_is_followed_is_of_its_own_kind() -> None:
 def test_what_is_ones_own_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs.get(LIMITED, "ours").source == OURS
     assert backups.show(LIMITED, "ours").manifest.source.name == "shop"
-    assert restores.follow(LIMITED, "ours").wish.target == OURS
+    assert restores.follow(LIMITED, "ours into ours").wish.target == OURS
     assert integrity.follow(LIMITED, "ours").report is None
     monkeypatch.setattr(deployments.requests, "put_integrity", lambda wish: wish.backup)
     assert integrity.start(LIMITED, IntegritySpec(backup="ours")) == "ours"
     monkeypatch.setattr(deployments.runs, "logs", lambda found, since: (found.run_id,))
-    assert [runs.logs(LIMITED, one) for one in ("ours", "of ours")] == [("ours",), ("of ours",)]
+    assert runs.logs(LIMITED, "ours") == ("ours",)

@@ -18,6 +18,7 @@ AREAS: Mapping[str, str] = {
     "system": "System",
     "users": "Users",
     "groups": "Groups",
+    "providers": "Single sign-on",
     "audit": "Audit",
     "account": "Own account",
     "tokens": "Own API tokens",

@@ -63,13 +63,19 @@ class Queued(_Answer):
 
 
 class Run(_Answer):
-    """One run. ``stage`` says what an unfinished one does; ``position`` is its place among those that wait."""
+    """One run. ``stage`` says what an unfinished one does; ``position`` is its place among those that wait.
+
+    ``source`` is the saved source that it is about, ``target`` the one that a restore writes into; both are empty where
+    that is unknown or saved under no name.
+    """
 
     run_id: str
     kind: str
     job: str
     state: RunState
     is_final: bool
+    source: str = ""
+    target: str = ""
     stage: str = ""
     trigger: str = ""
     position: int | None = None
@@ -79,6 +85,13 @@ class Run(_Answer):
     seconds: float | None = None
     summary: str = ""
     error: str = ""
+
+
+class Runs(_Answer):
+    """Runs that have ended, newest first, and how many there are on all pages."""
+
+    runs: tuple[Run, ...]
+    total: int
 
 
 class Backup(_Answer):

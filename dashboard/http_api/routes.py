@@ -8,11 +8,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from actions import backups, jobs, runs, system
 from core.jobs import JobSpec
-from dashboard.http_api.answers import Backup, Backups, Health, Job, Jobs, LastRun, Problem, Queued, Run
+from dashboard.http_api.answers import Backup, Backups, Health, Job, Jobs, LastRun, Problem, Queued, Run, Runs
+from dashboard.http_api.asked import WantedPage
 from dashboard.http_api.caller import Caller
 from dashboard.monitoring import MONITOR
+from db.executions import WantedRuns
 
 if TYPE_CHECKING:
+    import core.runs
     from db.executions import Execution
     from deployments.schedules import Timetable
 
@@ -45,11 +48,18 @@ def run_job(who: Caller, name: str, request: Request, response: Response) -> Que
     return Queued(run_id=run_id, status=where)
 
 
+@router.get("/runs")
+def list_runs(who: Caller, wanted: Annotated[WantedPage, Query()]) -> Runs:
+    """The runs that have ended, newest first: of a job, a source, a kind, in some states. Scope: jobs:read."""
+    asked = WantedRuns(wanted.kind, wanted.job, tuple(wanted.state), source=wanted.source)
+    found = runs.ended(who, asked, limit=wanted.limit, offset=wanted.offset)
+    return Runs(runs=tuple(map(_run, found.runs)), total=found.total)
+
+
 @router.get("/runs/{run_id}", responses=_UNKNOWN)
 def show_run(who: Caller, run_id: str) -> Run:
     """A run as it stands. Scope: jobs:read."""
-    run = runs.show(who, run_id).run
-    return Run.model_validate({**vars(run), "is_final": run.state.is_final})
+    return _run(runs.show(who, run_id).run)
 
 
 @router.get("/backups")
@@ -57,6 +67,10 @@ def list_backups(who: Caller, job: str | None = None, limit: Annotated[int, Quer
     """The backups that the catalog knows, newest first, of one job or of all. Scope: backups:read."""
     found = backups.in_catalog(who, job=job, limit=limit)
     return Backups(backups=tuple(map(Backup.model_validate, found.rows)), more=found.more)
+
+
+def _run(found: core.runs.Run) -> Run:
+    return Run.model_validate({**vars(found), "is_final": found.state.is_final})
 
 
 def _job(spec: JobSpec, timetable: Timetable | None, last: Execution | None) -> Job:

@@ -139,7 +139,8 @@ def _filter() -> WantedRuns:
             format_func=lambda state: state.value,
         )  # fmt: skip
         job = st.text_input("Job", key="runs-job", on_change=anew, width=220, placeholder="any").strip()
-    return WantedRuns(kind or "", job, tuple(states))
+        source = st.text_input("Source", key="runs-source", on_change=anew, width=220, placeholder="any").strip()
+    return WantedRuns(kind or "", job, tuple(states), source=source)
 
 
 def _any(text: str) -> str:
@@ -151,6 +152,7 @@ def _ended_row(one: Run) -> dict[str, str]:
         "State": figures.state(one.state),
         "Job": one.job,
         "Kind": one.kind,
+        "Source": one.source,
         "Began": figures.moment(one.started_at),
         "Took": words.duration(int(one.seconds)) if one.seconds is not None else "",
         "Begun": _begun(one),
@@ -198,7 +200,8 @@ def _facts(run: Run) -> None:
         st.metric("State", figures.state(run.state), border=True)
         st.metric("Began", figures.ago(run.started_at, datetime.now(UTC), "not yet"), border=True)
         st.metric("Took", words.duration(int(run.seconds)) if run.seconds is not None else "-", border=True)
-    told = [run.summary, run.stage, _begun(run), run.host]
+    whose = [f"of {run.source}" if run.source else "", f"into {run.target}" if run.target else ""]
+    told = [run.summary, run.stage, *whose, _begun(run), run.host]
     st.caption(escaped(" · ".join(filter(None, told))))
 
 

@@ -117,6 +117,22 @@ def test_a_token_opens_only_its_scopes(site: Site, shops: None) -> None:
     assert Permission.BACKUPS_READ.value in reader.get("/backups", status=403)["message"]
 
 
+def test_runs_that_have_ended_are_listed_by_source_and_within_the_limits_of_a_token(site: Site, script: Api) -> None:
+    found = script.get("/runs?source=api-shop&kind=backup&state=SUCCESS")
+    assert [(one["job"], one["source"], one["is_final"]) for one in found["runs"]] == [
+        ("nightly-api-shop", "api-shop", True)
+    ]
+    assert found["total"] == 1
+    assert script.get("/runs?source=api-shop&limit=1&offset=1") == {"runs": [], "total": 1}
+    assert script.get("/runs?source=api-crm")["total"] == 0
+    for asked in ("state=LOST", "limit=0", "sauce=api-shop"):
+        script.get(f"/runs?{asked}", status=422)
+    person("crm-only", JOBS_READ, Permission.TOKENS_OWN, sources=frozenset({"api-crm"}))
+    limited = Api(site, token("crm-only", JOBS_READ))
+    assert limited.get("/runs") == {"runs": [], "total": 0}
+    assert limited.get("/runs?source=api-shop")["total"] == 0
+
+
 def test_what_is_not_there_is_said_as_json(script: Api) -> None:
     problem = script.post("/jobs/nope/runs", status=404)
     assert "no job named nope" in problem["message"]
@@ -157,7 +173,7 @@ def test_a_token_that_was_ended_or_has_expired_opens_nothing(site: Site) -> None
 def test_it_describes_itself_and_loads_nothing_from_outside(site: Site) -> None:
     api = Api(site)
     described = api.get("/openapi.json")
-    assert set(described["paths"]) == {"/health", "/jobs", "/jobs/{name}/runs", "/runs/{run_id}", "/backups"}
+    assert set(described["paths"]) == {"/health", "/jobs", "/jobs/{name}/runs", "/runs", "/runs/{run_id}", "/backups"}
     assert "http" not in str(described["paths"]).replace("HTTP", "").replace("http_", "")
     for page in ("/docs", "/redoc"):
         api.get(page, status=404)

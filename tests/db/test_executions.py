@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from core.errors import ConfigurationError
+from core.runs import Run
 from core.states import RunState
 from db.executions import Execution, Executions, WantedRuns
 from db.models import ExecutionRow
@@ -184,10 +185,65 @@ def test_the_newest_run_of_each_job_is_found_also_of_those_in_one_state(executio
     assert {job: one.execution_id for job, one in successful.items()} == {"shop": good}
 
 
-def test_a_run_may_find_out_only_at_its_end_whose_it_was(executions: Executions) -> None:
+MINE = frozenset({"shop", "wiki"})
+RUNS = [
+    ("backup", "shop", "", True),
+    ("backup", "", "", False),
+    ("backup", "crm", "", False),
+    ("restore", "shop", "wiki", True),
+    ("restore", "shop", "crm", False),
+    ("restore", "crm", "shop", False),
+    ("restore", "shop", "", False),
+    ("restore", "", "shop", False),
+]
+
+
+def test_the_database_limits_runs_to_sources_by_the_rule_that_a_run_has(executions: Executions) -> None:
+    seen = {executions.create(kind, "nightly", source=source, target=to): mine for kind, source, to, mine in RUNS}
+    mine = WantedRuns(within=MINE | {""})
+    found = executions.search(mine, limit=99)
+    assert {one.execution_id for one in found} == {run for run, is_mine in seen.items() if is_mine}
+    assert executions.count(mine) == len(found)
+    assert executions.count(WantedRuns(within=frozenset())) == 0
+    for one in executions.search(WantedRuns(), limit=99):
+        run = Run(one.execution_id, one.kind, one.job_name, one.state, source=one.source, target=one.target)
+        assert mine.fits(run) is seen[one.execution_id]
+        assert run.is_within(MINE) is seen[one.execution_id]
+
+
+def test_runs_are_found_by_the_source_that_they_read_or_write(executions: Executions) -> None:
+    for kind, source, target, _ in RUNS:
+        executions.create(kind, "nightly", source=source, target=target)
+    found = executions.search(WantedRuns(source="crm"), limit=99)
+    assert {(one.kind, one.source, one.target) for one in found} == {
+        ("backup", "crm", ""),
+        ("restore", "shop", "crm"),
+        ("restore", "crm", "shop"),
+    }
+    assert executions.count(WantedRuns(source="crm", within=MINE)) == 0
+
+
+def test_the_newest_run_of_a_job_is_the_newest_of_those_that_one_may_see(executions: Executions) -> None:
+    mine = executions.create("backup", "nightly", source="shop")
+    executions.create("backup", "nightly", source="crm")
+    newest = executions.newest_of_each_job("backup", within=MINE)
+    assert {job: one.execution_id for job, one in newest.items()} == {"nightly": mine}
+
+
+def test_the_beginning_of_an_id_is_looked_for_among_the_runs_that_one_may_see(executions: Executions) -> None:
+    mine, theirs = "abcd" + "1" * 32, "abcd" + "2" * 32
+    executions.create("backup", "nightly", flow_run_id=mine, source="shop")
+    executions.create("backup", "nightly", flow_run_id=theirs, source="crm")
+    assert [one.flow_run_id for one in executions.starting_with("abcd", within=MINE)] == [mine]
+    assert executions.starting_with(theirs, within=MINE) == []
+    assert len(executions.starting_with("abcd", within=None)) == 2
+
+
+def test_a_run_may_find_out_only_while_it_runs_whose_it_is(executions: Executions) -> None:
     run = executions.create("restore", "latest")
     executions.start(run)
-    executions.finish(run, RunState.SUCCESS, job_name="shop")
+    executions.belongs(run, job_name="shop", source="shop-prod")
+    executions.finish(run, RunState.SUCCESS)
     assert list(executions.newest_of_each_job("restore")) == ["shop"]
 
 

@@ -12,8 +12,10 @@ from blocks.addresses import clear
 from blocks.api import prefect_api
 from core.errors import ConfigurationError
 from core.jobs import Address, IntegritySpec, RestoreSpec
+from core.manifest import Manifest
 from core.states import RunState
 from deployments import pool, requests
+from services.records import catalog
 
 SECRET = "hunter2-and-more"
 TARGET = f"postgresql://ada:{SECRET}@127.0.0.1:1/shop"
@@ -60,3 +62,20 @@ def test_a_run_that_does_not_exist_is_said_to_be_none(home: Path, run: str) -> N
 def test_databases_are_chosen_in_one_way_only() -> None:
     with pytest.raises(ValueError, match="chosen twice"):
         RestoreSpec(backup="latest", storage=Address("disk"), target=Address("shop"), database="a", names={"b": ""})
+
+
+def test_a_restore_that_waits_says_whose_backup_it_is_of_and_what_it_will_write_into(home: Path) -> None:
+    """By the catalog: nothing but this tells a limited user which restores are theirs before they begin."""
+    written = (Path(__file__).parents[1] / "golden" / "v1" / "good").rglob("backup.meta.json")
+    manifest = Manifest.parse(text := next(written).read_bytes())
+    manifest = manifest.model_copy(update={"source": manifest.source.model_copy(update={"name": "shop"})})
+    catalog().record(manifest, text, storage="disk", folder=f"golden/{manifest.backup_id}")
+    pool.ensure()
+    for target, known in (("crm", "crm"), (TARGET, "")):
+        run = requests.put_restore(
+            RestoreSpec(backup=manifest.backup_id, storage=Address("disk"), target=Address(target))
+        )
+        found = requests.look(run, "restore").run
+        assert (found.source, found.target) == ("shop", known)
+        forget(run)
+    catalog().forget_location(manifest.backup_id, "disk")
