@@ -96,9 +96,9 @@ def last_runs(who: Identity) -> dict[str, Execution]:
 @action(Permission.JOBS_READ)
 def everything(who: Identity) -> Jobs:
     """Every job that one may see, by name; also those that cannot be read, with the reason."""
-    from deployments import jobs
+    from deployments.known_jobs import known
 
-    found = jobs.everything()
+    found = known.everything()
     if not who.is_limited(Permission.JOBS_READ):
         return found
     mine = tuple(spec for spec in found.readable if who.reaches(Permission.JOBS_READ, spec.source))

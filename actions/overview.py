@@ -40,9 +40,9 @@ def everything(who: Identity) -> Overview:
 
     Whoever may see some sources only gets their jobs, and no sums, which are of all.
     """
-    from deployments import jobs
+    from deployments.known_jobs import known
 
-    now, found = datetime.now(UTC), jobs.everything()
+    now, found = datetime.now(UTC), known.everything()
     if who.is_limited(Permission.BACKUPS_READ):
         mine = tuple(spec for spec in found.readable if who.reaches(Permission.BACKUPS_READ, spec.source))
         lines = overview.lines(mine, now, within=who.limits[Permission.BACKUPS_READ])

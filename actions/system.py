@@ -87,14 +87,14 @@ def _prefect() -> Api | None:
 def _watch() -> Watch | None:
     if _prefect() is None:
         return None
-    from deployments import jobs
+    from deployments.known_jobs import known
     from services import freshness
     from services.metrics import Watch
 
     now = datetime.now(UTC)
     try:
-        found = jobs.everything()
-        fresh = [freshness.of_job(spec, found.created[spec.name], now) for spec in found.readable]
+        found = known.everything()
+        fresh = freshness.of_jobs(found.readable, found.created, now)
     except DBackupError as error:
         log.warning("nobody can tell which jobs are overdue", reason=error.message)
         return None

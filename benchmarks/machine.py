@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.servers.postgresql import Server
@@ -16,15 +17,32 @@ TOOLS = ("pg_dump", "zstd", "age", "gzip")
 def describe(server: Server, folder: Path) -> str:
     """The machine, its disk, and the versions of everything that was measured, as a Markdown list."""
     facts = {
+        **hardware(folder),
+        "server": f"PostgreSQL {server.query('SHOW server_version')[0][0]}, fsync off",
+        "tools": "; ".join(_version(tool) for tool in TOOLS),
+        "load average": load(),
+    }
+    return listed(facts)
+
+
+def hardware(folder: Path) -> dict[str, str]:
+    """The machine, and the disk that a folder lies on."""
+    return {
         "CPU": f"{_cpu()}, {os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "file system": _output("stat", "--file-system", "--format", "%T", str(folder)),
         "Python": platform.python_version(),
-        "server": f"PostgreSQL {server.query('SHOW server_version')[0][0]}, fsync off",
-        "tools": "; ".join(_version(tool) for tool in TOOLS),
-        "load average": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
     }
+
+
+def load() -> str:
+    """How many processes have wanted to run, over the last one, five and fifteen minutes."""
+    return ", ".join(f"{one:.1f}" for one in os.getloadavg())
+
+
+def listed(facts: Mapping[str, str]) -> str:
+    """Facts as a Markdown list."""
     return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
 
 

@@ -5,7 +5,6 @@ One ASGI application. The guard stands before all of it.
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -47,9 +46,15 @@ def application() -> st.App:
 
 @asynccontextmanager
 async def _warmed(app: st.App) -> AsyncIterator[None]:
-    """Import what pages need while nobody waits for it: the first visitor would wait for seconds."""
-    threading.Thread(target=importlib.import_module, args=("deployments.jobs",), daemon=True).start()
+    """Import what pages need, and read all jobs, while nobody waits: the first visitor would wait for seconds."""
+    threading.Thread(target=_keep_jobs, name="jobs", daemon=True).start()
     yield
+
+
+def _keep_jobs() -> None:
+    from deployments.known_jobs import known
+
+    known.keep()
 
 
 def _enters(token: str, connection: HTTPConnection) -> bool:

@@ -137,12 +137,13 @@ class Inventory:
         with self._database.session() as session:
             return session.scalars(query).all()
 
-    def newest_complete(self) -> dict[str, Held]:
-        """The newest backup of each job that misses nothing and has a copy, by the job's slug."""
+    def newest_complete(self, until: datetime | None = None) -> dict[str, Held]:
+        """The newest backup of each job that misses nothing and has a copy, by the job's slug; taken ``until`` then."""
+        early = [] if until is None else [BackupRow.started_at <= until]
         stored = exists().where(LocationRow.backup_id == BackupRow.backup_id)
         newest = (
             select(BackupRow.job_slug, func.max(BackupRow.backup_id).label("backup_id"))
-            .where(BackupRow.complete, stored)
+            .where(BackupRow.complete, stored, *early)
             .group_by(BackupRow.job_slug)
             .subquery()
         )

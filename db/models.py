@@ -132,6 +132,17 @@ class AlarmRow(Table):
     told_at: Mapped[datetime] = mapped_column(Moment)
 
 
+class JobChangeRow(Table):
+    """That a job was made, changed or deleted. The newest change of all has the highest ``number``."""
+
+    __tablename__ = "job_changes"
+
+    job: Mapped[str] = mapped_column(Text, primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("ix_job_changes_number", "number"),)
+
+
 class VerificationRow(Table):
     """One check of one copy. It outlives the copy: it is history."""
 

@@ -8,7 +8,7 @@ deployment's schedule and stands nowhere else; its zone is the job's own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
@@ -26,12 +27,15 @@ from pydantic import ValidationError
 from blocks.saved import Kind, load
 from core.errors import ConfigurationError, NotFound, WrongName
 from core.jobs import DEFAULT_QUEUE, SAVED_NAME, Address, JobSpec
+from core.log import logger
 from deployments import pool
 from deployments.client import prefect_client
 from deployments.schedules import Timetable, cron_schedule, timetable
 from flows.backup import backup
+from services.records import job_changes
 
 TAG = "dbackup-job"  # what tells our deployments from others on a shared server
+log = logger(service="jobs")
 PAGE = 200  # Prefect gives no more at once
 
 
@@ -51,6 +55,7 @@ def create(spec: JobSpec, cron: str = "", *, paused: bool = False) -> None:
                 hint=f"change it: dbackup job edit {spec.name}; or choose another name",
             )
         _put(spec, schedule, paused=paused)
+    _noted(spec.name)
 
 
 def edit(spec: JobSpec, cron: str | None = None) -> None:
@@ -69,12 +74,14 @@ def edit(spec: JobSpec, cron: str | None = None) -> None:
         # A schedule that is sent is a new one to Prefect, which would then know no run of it.
         change = DeploymentUpdate(**described, **_rescheduled(found, spec, cron))
         client.update_deployment(found.id, change)
+    _noted(spec.name)
 
 
 def pause(name: str) -> None:
     """Let a job not run by itself until it is resumed. Raises ConfigurationError when it never does."""
     with prefect_client() as client:
         client.pause_deployment(_require_schedule(client, name).id)
+    _noted(name)
 
 
 def resume(name: str) -> None:
@@ -84,6 +91,15 @@ def resume(name: str) -> None:
         for one in found.schedules:  # written anew even if it is active: only what comes after this can be missed
             client.update_deployment_schedule(found.id, one.id, active=True)
         client.resume_deployment(found.id)
+    _noted(name)
+
+
+def _noted(name: str) -> None:
+    """Let others who remember jobs know that this one has changed."""
+    try:
+        job_changes().note(name)
+    except ConfigurationError as error:
+        log.warning("others may see this change of a job late", job=name, reason=error.message)
 
 
 def get(name: str) -> JobSpec:
@@ -137,6 +153,23 @@ class UnreadableJob:
 
 
 @dataclass(frozen=True)
+class SavedJob:
+    """What is to be known of one job's deployment, which holds much more."""
+
+    name: str
+    said: JobSpec | UnreadableJob
+    created: datetime
+    schedules: tuple[DeploymentSchedule, ...]
+    paused: bool
+
+    @classmethod
+    def of(cls, found: DeploymentResponse) -> SavedJob:
+        """The job that a deployment is."""
+        created = found.created or datetime.now(UTC)
+        return cls(found.name, read(found), created, tuple(found.schedules), bool(found.paused))
+
+
+@dataclass(frozen=True)
 class Jobs:
     """Every job, by name: those that can be read, and those that cannot."""
 
@@ -145,25 +178,41 @@ class Jobs:
     created: Mapping[str, datetime] = field(default_factory=dict)  # when each came to be, by its name
     timetables: Mapping[str, Timetable] = field(default_factory=dict)  # of those that run by themselves, by name
 
+    @classmethod
+    def of(cls, saved: Iterable[SavedJob]) -> Jobs:
+        """All of these, by name, with the next times from now on."""
+        found, now = sorted(saved, key=lambda one: one.name), datetime.now(UTC)
+        times = {one.name: timetable(one.schedules, paused=one.paused, now=now) for one in found}
+        return cls(
+            tuple(one.said for one in found if isinstance(one.said, JobSpec)),
+            tuple(one.said for one in found if isinstance(one.said, UnreadableJob)),
+            {one.name: one.created for one in found},
+            {name: one for name, one in times.items() if one},
+        )
+
 
 def everything() -> Jobs:
     """Every job. One that cannot be read does not keep the others from being known."""
     with prefect_client() as client:
-        saved = sorted(deployments(client), key=lambda one: one.name)
-    found = [read(one) for one in saved]
-    times = {one.name: _timetable(one) for one in saved}
-    return Jobs(
-        tuple(one for one in found if isinstance(one, JobSpec)),
-        tuple(one for one in found if isinstance(one, UnreadableJob)),
-        {one.name: one.created or datetime.now(UTC) for one in saved},
-        {name: one for name, one in times.items() if one},
-    )
+        return Jobs.of(map(SavedJob.of, _each(client)))
+
+
+def saved(client: SyncPrefectClient, name: str) -> SavedJob | None:
+    """The job of this name, or None."""
+    found = _find(client, name)
+    return SavedJob.of(found) if found and TAG in found.tags else None
+
+
+def every_saved(client: SyncPrefectClient) -> list[SavedJob]:
+    """Every job, in no order."""
+    return [SavedJob.of(one) for one in _each(client)]
 
 
 def delete(name: str) -> None:
     """Forget a job, readable or not. Its backups stay. Raises ConfigurationError when there is none of this name."""
     with prefect_client() as client:
         client.delete_deployment(deployment(client, name).id)
+    _noted(name)
 
 
 def adopt() -> None:
@@ -266,11 +315,15 @@ def _find(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
 
 def deployments(client: SyncPrefectClient, tag: str = TAG) -> list[DeploymentResponse]:
     """Every deployment with a tag of ours, readable or not."""
+    return list(_each(client, tag))
+
+
+def _each(client: SyncPrefectClient, tag: str = TAG) -> Iterator[DeploymentResponse]:
     wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[tag]))
-    found: list[DeploymentResponse] = []
-    while page := client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=len(found)):
-        found += page
-    return found
+    offset = 0
+    while page := client.read_deployments(deployment_filter=wanted, limit=PAGE, offset=offset):
+        yield from page
+        offset += len(page)
 
 
 def read(deployment: DeploymentResponse) -> JobSpec | UnreadableJob:

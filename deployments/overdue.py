@@ -98,11 +98,12 @@ def look(now: datetime) -> Look:
     """How old the last good backup of each job is; who wants to hear of it and does not know yet is told."""
     found = jobs.everything()
     alarms().keep_only(found.created.keys())
-    return Look(tuple(_checked(spec, found.created[spec.name], now) for spec in found.readable), found.unreadable)
+    fresh = freshness.of_jobs(found.readable, found.created, now)
+    checked = tuple(_checked(spec, one, now) for spec, one in zip(found.readable, fresh, strict=True))
+    return Look(checked, found.unreadable)
 
 
-def _checked(spec: JobSpec, created: datetime, now: datetime) -> Checked:
-    found = freshness.of_job(spec, created, now)
+def _checked(spec: JobSpec, found: Freshness, now: datetime) -> Checked:
     told = alarms().of_job(spec.name)
     wanted = [rule.channel for rule in spec.notify if Event.OVERDUE in (rule.events or ())]  # usual for no channel
     for channel in told.keys() - (set(wanted) if spec.overdue_after else set()):

@@ -25,6 +25,8 @@ _FIELDS = 5
 _AT_ONCE = 20  # times asked for, of which some may lie in the past when clocks go forward
 _PLANNERS: TypeAdapter[planning.SCHEDULE_TYPES] = TypeAdapter(planning.SCHEDULE_TYPES)
 Schedule = CronSchedule | IntervalSchedule | RRuleSchedule
+_MOST_RECKONED = 5000
+_reckoned: dict[str, tuple[datetime, tuple[datetime, ...]]] = {}  # of a schedule: since when, and its next times
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,19 @@ def next_times(schedule: Schedule, after: datetime, *, count: int = PREVIEW) -> 
     return tuple(datetime.fromtimestamp(one, zone) for one in moments)[:count]
 
 
+def upcoming(schedule: Schedule, now: datetime) -> tuple[datetime, ...]:
+    """The next times from now on, as :func:`next_times`; reckoned once until the first of them has come."""
+    written = schedule.model_dump_json()
+    since, known = _reckoned.get(written, (now, ()))
+    if known and since <= now <= known[0]:
+        return known
+    if len(_reckoned) >= _MOST_RECKONED:
+        _reckoned.clear()
+    found = next_times(schedule, now)
+    _reckoned[written] = (now, found)
+    return found
+
+
 def last_time(schedule: Schedule, since: datetime, until: datetime) -> datetime | None:
     """The newest time between two moments, or None. Looks back in steps that grow, for outages may be long."""
     planner, span = _planner(schedule), timedelta(hours=2)
@@ -108,7 +123,7 @@ def timetable(schedules: Sequence[DeploymentSchedule], *, paused: bool, now: dat
         cron=shown[0].cron if isinstance(shown[0], CronSchedule) and len(shown) == 1 else "",
         timezone=shown[0].timezone or "UTC",
         paused=not active,
-        next_times=tuple(sorted({at for one in active for at in next_times(one, now)})[:PREVIEW]),
+        next_times=tuple(sorted({at for one in active for at in upcoming(one, now)})[:PREVIEW]),
         written=", ".join(map(_written, shown)),
     )
 

@@ -5,16 +5,17 @@ Good is a backup that was committed to at least one destination and misses nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.jobs import JobSpec
 from core.naming import job_slug
+from db.inventory import Held
 from services.backups import saved_job
-from services.records import catalog
+from services.records import inventory
 
-PAGE = 50  # backups looked at in one query
-AHEAD = timedelta(hours=1)  # that the clock of another machine may be
+AHEAD = timedelta(hours=1)  # that the clock of another machine may be; what is dated later says nothing about today
 
 
 @dataclass(frozen=True)
@@ -31,28 +32,19 @@ class Freshness:
         return now - self.last_good if self.last_good else None
 
 
-def of_job(spec: JobSpec, created: datetime, now: datetime) -> Freshness:
-    """Look a job up in the catalog. One that never had a good backup is as old as itself: it is late when that is.
+def of_jobs(specs: Iterable[JobSpec], created: Mapping[str, datetime], now: datetime) -> list[Freshness]:
+    """Look jobs up in the catalog, all by one query. One that never had a good backup is as old as itself: it is late
+    when that is.
 
     Raises ConfigurationError when the catalog fails: then nothing is known.
     """
-    last = last_good(spec.name, now)
-    limit = spec.overdue_after
+    good = inventory().newest_complete(until=now + AHEAD)
+    return [_of_job(spec, good, created[spec.name], now) for spec in specs]
+
+
+def _of_job(spec: JobSpec, good: Mapping[str, Held], created: datetime, now: datetime) -> Freshness:
+    reference = saved_job(spec.name)
+    newest = good.get(job_slug(reference.name, reference.id))
+    last, limit = newest.started_at if newest else None, spec.overdue_after
     late = limit is not None and now - (last or created) > timedelta(hours=limit)
     return Freshness(spec.name, last, limit, late)
-
-
-def last_good(name: str, now: datetime) -> datetime | None:
-    """When the newest complete backup of a job was started, or None. Raises ConfigurationError.
-
-    One that a clock far ahead has dated into the future says nothing about today.
-    """
-    reference = saved_job(name)
-    slug = job_slug(reference.name, reference.id)
-    offset = 0
-    while entries := catalog().backups(job=slug, limit=PAGE, offset=offset):
-        for entry in entries:
-            if entry.storages and not entry.manifest.missing and entry.manifest.started_at <= now + AHEAD:
-                return entry.manifest.started_at
-        offset += PAGE
-    return None

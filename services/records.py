@@ -10,6 +10,7 @@ from db.audit import Audit
 from db.catalog import Catalog
 from db.executions import Executions
 from db.inventory import Inventory
+from db.job_changes import JobChanges
 from db.owed import OwedCopies
 from db.session import Database, open_database
 
@@ -38,6 +39,11 @@ def executions() -> Executions:
 def alarms() -> Alarms:
     """Who was told that a job is overdue."""
     return Alarms(database())
+
+
+def job_changes() -> JobChanges:
+    """Which jobs were changed, and in which order."""
+    return JobChanges(database())
 
 
 def owed_copies() -> OwedCopies:

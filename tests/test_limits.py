@@ -29,6 +29,7 @@ from actions import (
     retention,
     runs,
     saved,
+    unfinished,
 )
 from actions.backups import Row
 from actions.door import LOCAL_ADMINISTRATOR, Identity
@@ -111,6 +112,8 @@ ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "backups.set_lock": lambda who: backups.set_lock(who, "latest", NAS, locked=False),
     "backups.rebuild_catalog": lambda who: backups.rebuild_catalog(who, [NAS]),
     "backups.clean": lambda who: backups.clean(who, NAS, dry_run=True),
+    "unfinished.found": lambda who: unfinished.found(who, THEIRS),
+    "unfinished.remove": lambda who: unfinished.remove(who, THEIRS, ["shop"]),
     "retention.prune": lambda who: retention.prune(who, JOB, dry_run=True),
     "retention.preview": lambda who: retention.preview(who, JOB),
 }

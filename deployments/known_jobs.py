@@ -1,0 +1,95 @@
+"""Every job, as a process that shows them again and again remembers them.
+
+Reading a thousand jobs takes Prefect seconds. Only a process that keeps itself up to date remembers any, and only where
+there are many; everywhere else each look reads them all. What this program changes of a job, on whichever machine, is
+numbered in the catalog, and is seen by the next look. What somebody changes in Prefect itself is seen when all are
+read anew, which takes at most a twentieth of the time, and of a minute.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from blocks.api import answering
+from core.errors import DBackupError
+from core.log import logger
+from deployments import jobs
+from deployments.client import prefect_client
+from deployments.jobs import Jobs, SavedJob
+from services.records import job_changes
+
+MANY = 100  # jobs; fewer are read each time
+SHORTEST, LONGEST = 30.0, 600.0  # seconds between two readings of everything
+SHARE = 20  # of which one reading takes one part
+MOST_CHANGED = 20  # jobs that are looked at one by one
+log = logger(service="jobs")
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """The jobs by name, and the newest change that they show."""
+
+    saved: dict[str, SavedJob]
+    number: int
+
+
+class KnownJobs:
+    """What one process knows of the jobs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._memory: _Memory | None = None
+        self._until = 0.0  # on the monotonic clock: what was read longest ago is not used after this
+
+    def everything(self) -> Jobs:
+        """Every job, as :func:`deployments.jobs.everything`. Raises ConnectionError and ConfigurationError."""
+        with self._lock:
+            memory = self._memory if time.monotonic() < self._until else None
+            if memory is None:
+                return jobs.everything()
+            self._memory = memory = _with_changes(memory)
+            return Jobs.of(memory.saved.values())
+
+    def read(self) -> float:
+        """Read all jobs anew, and give after how many seconds that is to be done again."""
+        began = time.monotonic()
+        number = job_changes().newest()  # before the jobs: what is changed meanwhile is looked at once more
+        with prefect_client() as client:
+            found = {one.name: one for one in jobs.every_saved(client)}
+        pause = min(max(SHORTEST, SHARE * (time.monotonic() - began)), LONGEST)
+        with self._lock:
+            self._memory = _Memory(found, number) if len(found) >= MANY else None
+            self._until = time.monotonic() + 2 * pause
+        return pause
+
+    def keep(self) -> None:
+        """Read them again and again, for as long as the process lives. No Prefect server is started for it."""
+        while True:
+            pause = SHORTEST
+            try:
+                if answering() is not None:
+                    pause = self.read()
+            except DBackupError as error:
+                log.warning("jobs cannot be read", reason=error.message)
+            time.sleep(pause)
+
+
+def _with_changes(memory: _Memory) -> _Memory:
+    """The memory, with those jobs looked at again that were changed since."""
+    changed = job_changes().since(memory.number)
+    if not changed:
+        return memory
+    found = dict(memory.saved)
+    with prefect_client() as client:
+        if len(changed) > MOST_CHANGED:
+            found = {one.name: one for one in jobs.every_saved(client)}
+        for name in changed if len(changed) <= MOST_CHANGED else ():
+            found.pop(name, None)
+            if one := jobs.saved(client, name):
+                found[name] = one
+    return _Memory(found, max(changed.values()))
+
+
+known = KnownJobs()
