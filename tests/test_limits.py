@@ -112,6 +112,7 @@ ATTEMPTS: dict[str, Callable[[Identity], object]] = {
     "backups.set_lock": lambda who: backups.set_lock(who, "latest", NAS, locked=False),
     "backups.rebuild_catalog": lambda who: backups.rebuild_catalog(who, [NAS]),
     "backups.clean": lambda who: backups.clean(who, NAS, dry_run=True),
+    "backups.foreign": lambda who: backups.foreign(who, NAS),
     "unfinished.found": lambda who: unfinished.found(who, THEIRS),
     "unfinished.remove": lambda who: unfinished.remove(who, THEIRS, ["shop"]),
     "retention.prune": lambda who: retention.prune(who, JOB, dry_run=True),

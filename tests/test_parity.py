@@ -22,6 +22,7 @@ ONLY_COMMANDS = {
     "apply.plan": "see apply.apply",
     "backups.clean": "the janitor does it every night by itself; by hand it is for who repairs a destination",
     "backups.locate": "what a command asks about before it deletes; a page shows the backup already",
+    "backups.foreign": "dbackup clean counts them; nothing here ever touches them",
     "backups.on_storage": "lists a destination without the catalog, which is what pages stand on",
     "backups.rebuild_catalog": "the system does it every night by itself; by hand it brings back a lost catalog",
     "backups.show": "a page shows more of it: inventory.detail",
@@ -42,6 +43,8 @@ ONLY_COMMANDS = {
     "saved.add_source": SAME_BY_FORM,
     "saved.add_storage": SAME_BY_FORM,
     "tokens.create_for": "a script that has no page to log in at; people make their own: tokens.create",
+    "unfinished.found": "after a restore was killed, by who looks at that server and decides: dbackup clean",
+    "unfinished.remove": "after a restore was killed, by who looks at that server and decides: dbackup clean",
     "users.get": "a page has the user in its table: users.page",
     "users.invite_administrator": "made where no administrator can log in yet",
 }

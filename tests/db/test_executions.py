@@ -58,7 +58,9 @@ def test_a_run_that_ended_unrecorded_is_noted_once_and_begins_all_the_same_if_it
     flow_run, moment = "a" * 36, datetime(2026, 11, 24, tzinfo=UTC)
     for state in (RunState.CANCELLED, RunState.CRASHED):
         executions.note_ended(
-            Execution(flow_run, "backup", "shop", flow_run, state, moment, None, moment, "", "it never began", None)
+            Execution(
+                flow_run, "backup", "shop", "", "", flow_run, state, moment, None, moment, "", "it never began", None
+            )
         )
     assert [(run.state, run.error) for run in executions.recent()] == [(RunState.CANCELLED, "it never began")]
     run = executions.create("backup", "shop", flow_run_id=flow_run)
