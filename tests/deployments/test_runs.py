@@ -141,7 +141,8 @@ def test_a_cancelled_run_ends_within_seconds_whoever_asks_and_its_session_on_the
                 client.set_flow_run_state(UUID(run), Cancelling())
         until(lambda: ended_in_both(run) == {"CANCELLED"}, "the run to be cancelled", seconds=CANCEL_SECONDS)
         until(lambda: not sessions(postgresql, name), "its sessions to end", seconds=CANCEL_SECONDS)
-    assert leftovers(run, tmp_path / "backups") == []
+    # Prefect looks in one more process whether the run wants to hear of its end.
+    until(lambda: leftovers(run, tmp_path / "backups") == [], "nothing of it to be left")
 
 
 def sessions(server: Server, database: str) -> int:
