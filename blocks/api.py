@@ -13,6 +13,7 @@ from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     temporary_settings,
 )
 from prefect.settings.legacy import Setting
@@ -66,7 +67,12 @@ def require_answer() -> Api:
 
 
 def _embedded_settings(api: Api) -> dict[Setting, Any]:
-    return {PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth, PREFECT_CLIENT_MAX_RETRIES: RETRIES}
+    return {
+        PREFECT_API_URL: api.url,
+        PREFECT_API_AUTH_STRING: api.auth,
+        PREFECT_CLIENT_MAX_RETRIES: RETRIES,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # here and not by a flow: each change of settings reads all of them
+    }
 
 
 def _within(api: Api) -> Iterator[Api]:

@@ -14,6 +14,7 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic_core import to_jsonable_python
 
 from blocks.addresses import seal
 from blocks.api import prefect_api
@@ -57,11 +58,32 @@ class SealedFlow(Flow[P, R], Generic[P, R]):
             except Exception as error:  # noqa: BLE001 - the edge: Prefect has failed, and what it raises is not ours
                 return cast(R, _by_our_own_record(told, error))
 
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters as Prefect stores them.
+
+        Prefect's own way is the same, but imports a whole web framework for it, which takes as long as all else that a
+        small run has to do.
+        """
+        return {name: to_jsonable_python(one, fallback=_placeholder) for name, one in parameters.items()}
+
     def _run(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        # Nobody watches the heartbeat of a run in its caller's own process, and its thread ends up to a second late.
-        with prefect_api(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), _alive_until_the_end():
+        with prefect_api(), _unwatched(), _alive_until_the_end():
             named = {name: _sealed(one) for name, one in kwargs.items()}
             return cast(R, super().__call__(*map(_sealed, args), **named))
+
+
+def _placeholder(value: Any) -> str:
+    return f"<{type(value).__name__}>"
+
+
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    """Nobody watches the heartbeat of a run in its caller's own process, and its thread ends up to a second late."""
+    if PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value() is None:
+        yield
+        return
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 @contextmanager
