@@ -97,7 +97,8 @@ def _cleaned(where: Address, *, remove: bool) -> tuple[dict[str, Any], list[Rend
     databases = [_answer(one, fate) for one in found]
     lines = [_told(one) for one in databases]
     if idle and not remove:
-        lines.append(render.note(f"remove what may be removed with: dbackup clean --source {name} --yes"))
+        how = f"with: dbackup clean --source {name} --yes" if where.is_name else "by the same command with --yes"
+        lines.append(render.note(f"remove what may be removed {how}"))
     first = render.plain(f"{name}:") if found else render.done(f"{name}: no restore has left a database")
     return {"source": name, "databases": databases, "problem": ""}, [first, *lines]
 

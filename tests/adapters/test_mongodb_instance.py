@@ -18,7 +18,7 @@ from bson import DatetimeMS
 from adapters.database.mongodb import MongoDB
 from adapters.database.mongodb.archive import MAGIC, Archive
 from adapters.database.mongodb.client import Client, instance_dump_command, instance_restore_command
-from adapters.database.mongodb.instance import ALONE, POINT_IN_TIME
+from adapters.database.mongodb.instance import ALONE, NO_USERS, POINT_IN_TIME, notes
 from adapters.database.mongodb.oplog import Replay
 from core.errors import ConnectionError, DumpError, RestoreError, TargetExists
 from core.manifest import Contents
@@ -171,7 +171,7 @@ def test_what_nobody_wrote_to_is_compared_exactly(quiet: Taken, mongodb_that_rep
 
 
 def test_the_contents_say_what_is_of_one_moment_and_what_is_not(quiet: Taken) -> None:
-    assert quiet.contents.notes == (POINT_IN_TIME,)
+    assert quiet.contents.notes == (POINT_IN_TIME, NO_USERS)
     assert {name: held.notes for name, held in quiet.databases.items()} == {"ledger": (ALONE,), "shop": (ALONE,)}
     assert quiet.databases["shop"].rows == {"orders": FEW}
     assert quiet.databases["shop"].tables == 2
@@ -383,3 +383,11 @@ def test_what_was_recorded_decides_what_is_expected(
         replay.note(one)
     collections = [name for name in DUMPED if name[0]]
     assert replay.after(collections, DUMPED) == Contents(tables=tables, rows=rows, estimated=estimated)
+
+
+@pytest.mark.parametrize("collection", ["system.users", "things"])
+def test_whether_users_are_in_an_archive_of_everything_is_read_in_the_archive(collection: str) -> None:
+    archive = Archive(DumpError, "")
+    prelude = [{"server_version": "7.0"}, {"db": "admin", "collection": collection, "metadata": "{}", "type": ""}]
+    archive.feed(MAGIC + b"".join(map(bson.encode, prelude)) + b"\xff" * 4)
+    assert (NO_USERS in notes(archive)) == (collection == "things")

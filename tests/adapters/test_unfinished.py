@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -80,13 +81,15 @@ def subject(request: pytest.FixtureRequest, engine: str) -> Subject:
 
 @contextmanager
 def stopped_restore(
-    subject: Subject, engine: str, stop: str = "", run: str = "", target: str = "shop"
+    subject: Subject, engine: str, stop: str = "", run: str = "", target: str = "shop", code: tuple[str, ...] = ()
 ) -> Iterator[None]:
     """A restore of another database over ``shop`` that has come to a certain point; killed with the context."""
     subject.create("other", ROWS)
     subject.create("shop", 1)
     chunks, _ = taken(subject.adapter("other"), "other")
     server: Any = subject.server  # type: ignore[attr-defined]
+    if code:
+        server.run(*code, database="shop")
     wish = {"engine": engine, "url": server.url(), "stop": stop, "run": run, "target": target}
     wish["chunks"] = [chunk.hex() for chunk in chunks]
     program = subprocess.Popen(
@@ -196,6 +199,37 @@ def test_what_may_be_the_only_copy_is_never_removed(subject: Subject, engine: st
     with pytest.raises(AdapterError, match="must stay"):
         subject.adapter("shop").drop_unfinished(found.database.name)  # type: ignore[attr-defined]
     assert len(subject.rows(found.database.name)) == 1, "it is what was there before"
+
+
+def test_a_swap_of_mariadb_s_that_was_cut_is_undone_as_the_page_says(mariadb: Any) -> None:
+    subject = test_mysql.Databases(mariadb)
+    code = ("CREATE VIEW words AS SELECT word FROM things", "CREATE TRIGGER guard BEFORE INSERT ON things FOR EACH ROW "
+            "BEGIN SET NEW.word = 'guarded'; END")  # fmt: skip
+    with stopped_restore(subject, "mariadb", CUT["mariadb"], code=code):
+        pass
+    old = only(subject, "old").database.name
+    mariadb.run(
+        "CREATE DATABASE shop__new", f"RENAME TABLE shop.things TO shop__new.things, {old}.things TO shop.things"
+    )
+    client = f"mariadb --no-defaults --host=127.0.0.1 --port={mariadb.port} --user={test_mysql.USER}"
+    piped = f"{client} -N -r -e 'SELECT script FROM dbackup_undo' {old} | {client} shop"
+    subprocess.run(piped, shell=True, check=True, env={**os.environ, "MYSQL_PWD": mariadb.password})
+    mariadb.run("INSERT INTO things (word) VALUES ('new')", database="shop")
+    assert mariadb.query("SELECT * FROM words", "shop") == [("word 1",), ("guarded",)]
+
+
+def test_a_swap_of_mongodb_s_that_was_cut_is_undone_as_the_page_says(mongodb: Any) -> None:
+    subject = test_mongodb.Databases(mongodb)
+    with stopped_restore(subject, "mongodb", CUT["mongodb"]):
+        pass
+    old = only(subject, "old").database.name
+    url = f"mongodb://127.0.0.1:{mongodb.port}"
+    dump = f"{mongodb.tools}/mongodump --archive --db={old} --excludeCollection=dbackup_restore_{old[-8:]} {url}"
+    load = f"{mongodb.tools}/mongorestore --archive --stopOnError --nsFrom='{old}.*' --nsTo='shop.*' {url}"
+    subprocess.run(f"{dump} | {load}", shell=True, check=True, stderr=subprocess.DEVNULL)
+    assert [word for _, word in subject.rows("shop")] == ["word 1"]
+    with mongodb.client() as client:
+        assert client.shop.list_collection_names() == ["things"]
 
 
 def test_what_was_replaced_stays_when_what_replaced_it_is_gone(postgresql: Any) -> None:

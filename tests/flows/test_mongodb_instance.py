@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.database.mongodb.dump import NOT_POINT_IN_TIME
-from adapters.database.mongodb.instance import ALONE, POINT_IN_TIME
+from adapters.database.mongodb.instance import ALONE, NO_USERS, POINT_IN_TIME
 from core.errors import BackupNotFound, ConfigurationError, RunFailed, TargetExists
 from core.jobs import RestoreSpec
 from core.manifest import Manifest
@@ -43,7 +43,7 @@ def test_a_backup_of_everything_is_one_object_and_comes_back_into_an_empty_deplo
     assert (file.name, file.database, file.holds) == ("all-databases.archive.zst", "", BOTH)
     manifest = (tmp_path / taken.folder / "backup.meta.json").read_bytes()
     assert Manifest.parse(manifest).files == taken.files
-    assert json.loads(manifest)["files"][0]["contents"]["notes"] == [POINT_IN_TIME]
+    assert json.loads(manifest)["files"][0]["contents"]["notes"] == [POINT_IN_TIME, NO_USERS]
     everything = wish(tmp_path, taken.backup_id, mongodb_that_replays.url())
     report = restore(everything)
     [came_back] = report.restored

@@ -26,6 +26,8 @@ from core.streams import Chunk
 log = logger(engine="mongodb")
 
 POINT_IN_TIME = "point in time: as all databases were when the dump ended, once the recorded operations are replayed"
+NO_USERS = "users and roles are not in it: the server showed mongodump none"
+USERS = ("admin", "system.users")
 ALONE = "restored alone it is not point in time: what was written during the dump is not replayed"
 
 
@@ -61,12 +63,17 @@ class MongoDBInstanceDump:
 
     def contents(self) -> Contents:
         """What is there once the recorded operations are replayed; what they touch is an estimate."""
-        return self._archive.replayed().model_copy(update={"notes": (POINT_IN_TIME,)})
+        return self._archive.replayed().model_copy(update={"notes": notes(self._archive)})
 
     def databases(self) -> dict[str, Contents]:
         """The collections of each and their documents, as counted in the archive."""
         names = sorted(self._archive.databases() - SYSTEM)
         return {name: self._archive.contents(name).model_copy(update={"notes": (ALONE,)}) for name in names}
+
+
+def notes(archive: Archive) -> tuple[str, ...]:
+    """What a person should know about an archive of everything."""
+    return (POINT_IN_TIME,) if USERS in archive.collections else (POINT_IN_TIME, NO_USERS)
 
 
 def oplog_can_be_read(config: MongoDBConfig) -> bool:
