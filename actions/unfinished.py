@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from actions.door import Identity, action
@@ -17,11 +18,20 @@ from services.janitor import Judged
 from services.workspace import alive
 
 
+@dataclass(frozen=True)
+class Found:
+    """What restores have left on a source, which calls itself ``server``, and why it stays."""
+
+    server: str
+    databases: tuple[Judged, ...]
+
+
 @action(Permission.SOURCES_READ, target=lambda at: at.shown)
-def found(who: Identity, at: Address) -> list[Judged]:
-    """What restores have left on a source, and why it stays. Raises what the engine raises."""
+def found(who: Identity, at: Address) -> Found:
+    """What restores have left on a source. Raises what the engine raises."""
     who.require(Permission.SOURCES_READ, at)
-    return _judged(open_source(at))
+    source = open_source(at)
+    return Found(source.describe(), tuple(_judged(source)))
 
 
 @action(Permission.BACKUPS_RESTORE, target=lambda at, names: f"{', '.join(names)} on {at.shown}")

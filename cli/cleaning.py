@@ -88,19 +88,20 @@ def _cleaned(where: Address, *, remove: bool) -> tuple[dict[str, Any], list[Rend
 
     name = where.shown
     try:
-        found = unfinished.found(LOCAL_ADMINISTRATOR, where)
-        idle = [one.database.name for one in found if not one.stays]
+        seen = unfinished.found(LOCAL_ADMINISTRATOR, where)
+        idle = [one.database.name for one in seen.databases if not one.stays]
         fate = unfinished.remove(LOCAL_ADMINISTRATOR, where, idle) if remove and idle else {}
     except DBackupError as error:
         problem = render.problem(f"{name}: {error.message}", error.hint)
         return {"source": name, "databases": [], "problem": error.message}, [problem]
-    databases = [_answer(one, fate) for one in found]
+    name = f"{name} ({seen.server})" if where.is_name else seen.server
+    databases = [_answer(one, fate) for one in seen.databases]
     lines = [_told(one) for one in databases]
     if idle and not remove:
-        how = f"with: dbackup clean --source {name} --yes" if where.is_name else "by the same command with --yes"
+        how = f"with: dbackup clean --source {where.shown} --yes" if where.is_name else "by the same command with --yes"
         lines.append(render.note(f"remove what may be removed {how}"))
-    first = render.plain(f"{name}:") if found else render.done(f"{name}: no restore has left a database")
-    return {"source": name, "databases": databases, "problem": ""}, [first, *lines]
+    first = render.plain(f"{name}:") if databases else render.done(f"{name}: no restore has left a database")
+    return {"source": where.shown, "databases": databases, "problem": ""}, [first, *lines]
 
 
 def _answer(one: Judged, fate: dict[str, str]) -> dict[str, Any]:

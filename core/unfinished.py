@@ -65,6 +65,8 @@ class UnfinishedDatabase:
     @property
     def meaning(self) -> str:
         """What it is, in words."""
+        if self.mark is None:
+            return "named like what a restore makes"
         found = NAME.search(self.name)
         return self.what[found[1] if found else BUILT]
 
