@@ -70,6 +70,12 @@ class UnfinishedDatabase:
         found = NAME.search(self.name)
         return self.what[found[1] if found else BUILT]
 
+    @property
+    def is_built(self) -> bool:
+        """Whether it is a restore's own making, and no database of somebody's that was replaced."""
+        found = NAME.search(self.name)
+        return found is not None and found[1] == BUILT
+
 
 @runtime_checkable
 class LeavesUnfinished(Protocol):

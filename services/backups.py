@@ -49,7 +49,7 @@ from core.ports import (
     StorageAdapter,
 )
 from core.streams import Chunks, Digest, Meter, Stage, through
-from services import progress
+from services import janitor, progress
 from services.destinations import Destination
 from services.memory_spool import MemorySpool
 from services.spool import Spool, SpoolReader
@@ -149,7 +149,10 @@ def _chosen(spec: JobSpec, source: DatabaseAdapter) -> tuple[DatabaseInfo, ...]:
         raise ConfigurationError(
             "databases are both named and excluded by a pattern", hint="do one or the other: name them, or exclude"
         )
-    wanted = named or tuple(name for name in present if not any(fnmatchcase(name, p) for p in spec.exclude))
+    built = set() if named else janitor.being_built(source, present)
+    wanted = named or tuple(
+        name for name in present if name not in built and not any(fnmatchcase(name, p) for p in spec.exclude)
+    )
     if not wanted:
         raise ConfigurationError("there is no database to back up", hint="check the names and the exclude patterns")
     return tuple(present.get(name, DatabaseInfo(name)) for name in wanted)

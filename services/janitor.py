@@ -20,7 +20,7 @@ from core.errors import AdapterError, DBackupError
 from core.log import logger
 from core.ports import DatabaseAdapter, KeepsParts, StorageAdapter
 from core.settings import settings
-from core.unfinished import LeavesUnfinished, UnfinishedDatabase
+from core.unfinished import NAME, LeavesUnfinished, UnfinishedDatabase
 from services import stored
 from services.destinations import Destination
 from services.records import catalog, executions
@@ -78,6 +78,19 @@ def unfinished_databases(source: DatabaseAdapter, living: Collection[str], now: 
     if not isinstance(source, LeavesUnfinished):
         return []
     return [Judged(one, reason_to_stay(one, living, now)) for one in source.unfinished()]
+
+
+def being_built(source: DatabaseAdapter, names: Collection[str]) -> set[str]:
+    """Those of a server's databases that restores are building, or have built in vain: nobody wants a backup of them.
+
+    A name alone is no proof: what has no mark is somebody's own. Raises what the engine raises.
+    """
+    if not isinstance(source, LeavesUnfinished) or not any(map(NAME.search, names)):
+        return set()
+    found = {one.name for one in source.unfinished() if one.mark and one.is_built} & set(names)
+    for name in sorted(found):
+        log.warning("left out of a backup of everything: a restore builds it, or was killed", database=name)
+    return found
 
 
 def reason_to_stay(one: UnfinishedDatabase, living: Collection[str], now: datetime) -> str:

@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.database import ENGINES
 from core.errors import AdapterError
+from core.jobs import JobSpec
 from core.ports import RestoreTarget
 from core.states import RunState
 from core.unfinished import Mark, UnfinishedDatabase
-from services import janitor
+from services import backups, janitor
 from services.janitor import ABANDONED, Judged
 from services.records import executions
 from tests.adapters import test_mongodb, test_mysql, test_postgresql
@@ -257,6 +260,19 @@ def test_a_database_that_only_has_the_name_is_nobody_s_to_remove(subject: Subjec
     with pytest.raises(AdapterError, match="nothing proves"):
         subject.adapter("shop").drop_unfinished("shop")  # type: ignore[attr-defined]
     assert {"shop", "notes__dbackup_0123abcd", "notes__old_0123abcd"} <= subject.names()
+
+
+def test_a_backup_of_everything_leaves_out_what_a_restore_builds_and_nothing_else(
+    subject: Subject, engine: str, tmp_path: Path
+) -> None:
+    subject.create("notes__dbackup_0123abcd", 1)
+    with stopped_restore(subject, engine):
+        source: Any = ENGINES[engine].from_url(subject.server.url())  # type: ignore[attr-defined]
+        wish = {"source": subject.server.url(), "destinations": [f"file://{tmp_path}"]}  # type: ignore[attr-defined]
+        planned = backups.plan(JobSpec.model_validate(wish), source, None, "python")
+        found = {info.name for info in planned.databases} - {"postgres"}
+        assert found == {"notes__dbackup_0123abcd", "other", "shop"}
+        assert len(judged(subject)) == 2
 
 
 def test_a_restore_that_is_complete_leaves_no_mark(subject: Subject, engine: str) -> None:
