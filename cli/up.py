@@ -36,8 +36,8 @@ def up(
         typer.Option(
             "--queue",
             metavar="LABEL",
-            help="Take only what waits under this label. Can be repeated; default is what has none.",
-            show_default="default",
+            help="Take only what waits under this label; without it, what has none. Can be repeated.",
+            show_default=False,
         ),
     ] = None,
     worker: Annotated[bool, typer.Option("--worker", help="Only work for a Prefect server of others.")] = False,
