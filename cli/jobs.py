@@ -186,7 +186,7 @@ def rename(
     """Say how a job gets another name. It keeps its own: its name stands in its backups, which are never changed."""
     raise WrongUsage(
         f"the job {name} cannot be renamed: its name stands in each of its backups, and these are never changed",
-        hint=f"clone it: dbackup job clone {name} {new}; resume {new}, and pause {name}: its rules are those of its backups",
+        hint=f"clone it: dbackup job clone {name} {new}; resume {new}, and pause {name}, whose rules keep its backups",
     )
 
 
