@@ -66,7 +66,7 @@ def _end(client: SyncPrefectClient, run: Run) -> None:
         pid = processes.of_run(run.run_id)
     if pid and processes.has_worker(pid) and _waited(lambda: processes.of_run(run.run_id) is None, PATIENCE_SECONDS):
         # Its worker tells Prefect, after it has looked in one more process whether the run wants to hear of its end.
-        _waited(lambda: _is_final(client, run) and processes.of_run(run.run_id) is None, QUICK_SECONDS)
+        _waited(lambda: _is_final(client, run) and processes.of_run(run.run_id) is None, PATIENCE_SECONDS)
         return
     for _ in range(MOST_PROCESSES):  # beside the run itself, those that Prefect has put around it
         if (pid := processes.of_run(run.run_id)) is None:
