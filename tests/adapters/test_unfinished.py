@@ -289,6 +289,15 @@ def test_a_restore_that_is_complete_leaves_no_mark(subject: Subject, engine: str
         assert subject.server.query(found) == [(None,), (None,)]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("engine", ["mariadb", "mysql"], indirect=True)
+def test_a_percent_sign_in_a_name_stands_for_itself(subject: Subject, engine: str) -> None:
+    subject.create("100%s", ROWS)
+    chunks, contents = taken(subject.adapter("100%s"), "100%s")
+    put_back(subject.adapter("100%s"), chunks, RestoreTarget("100%s", overwrite=True))
+    assert taken(subject.adapter("100%s"), "100%s")[1].rows == contents.rows
+    assert own(subject) == {"100%s"}
+
+
 def test_a_replaced_database_keeps_its_comment(postgresql: Any) -> None:
     subject = test_postgresql.Databases(postgresql)
     subject.create("shop", 1)

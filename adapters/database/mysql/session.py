@@ -152,6 +152,11 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def table_beside_parameters(database: str, table: str) -> str:
+    """A table's full name for a statement that has parameters: there, a percent sign stands for itself only doubled."""
+    return f"{quoted(database)}.{quoted(table)}".replace("%", "%%")
+
+
 def database_names(connection: Connection) -> list[str]:
     """The databases that the user may see, the server's own left out."""
     names = (str(name) for (name,) in connection.rows("SHOW DATABASES"))

@@ -19,7 +19,7 @@ import pymysql
 from adapters.database.beside import beside, target_exists
 from adapters.database.mysql import catalogue, grants
 from adapters.database.mysql.grants import Grant
-from adapters.database.mysql.session import Connection, end_session, quoted, translated
+from adapters.database.mysql.session import Connection, end_session, quoted, table_beside_parameters, translated
 from adapters.database.mysql.unfinished import UNDO, is_mark
 from core.errors import DBackupError, RestoreError
 from core.unfinished import REPLACED, Mark, token_of
@@ -233,7 +233,8 @@ def _record(connection: Connection, old: Mark, settings: tuple[str, str], script
     create(connection, old.database, settings)
     try:
         connection.rows(f"CREATE TABLE {where} ({RECORD})")
-        connection.rows(f"INSERT INTO {where} VALUES (1, %s, %s, FALSE)", script, str(old))  # noqa: S608
+        record = table_beside_parameters(old.database, UNDO)
+        connection.rows(f"INSERT INTO {record} VALUES (1, %s, %s, FALSE)", script, str(old))  # noqa: S608
     except BaseException:
         drop(connection, old.database)
         raise

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pymysql
 
 from adapters.database.beside import in_use, require_droppable
-from adapters.database.mysql.session import Connection, database_names, quoted
+from adapters.database.mysql.session import Connection, database_names, quoted, table_beside_parameters
 from core.unfinished import BUILT, NAME, Mark, UnfinishedDatabase, token_of
 
 MARK = "dbackup_restore_"  # of a table's name and a lock's; the hexadecimal end of the database's name follows
@@ -35,8 +35,9 @@ def is_mark(database: str, table: str) -> bool:
 
 def mark(connection: Connection, made: Mark) -> None:
     """Mark a database that is being built."""
-    where = f"{quoted(made.database)}.{quoted(MARK + token_of(made.database))}"
-    connection.rows(f"CREATE TABLE {where} (id INT PRIMARY KEY, mark TEXT NOT NULL)")
+    table = MARK + token_of(made.database)
+    connection.rows(f"CREATE TABLE {quoted(made.database)}.{quoted(table)} (id INT PRIMARY KEY, mark TEXT NOT NULL)")
+    where = table_beside_parameters(made.database, table)
     connection.rows(f"INSERT INTO {where} VALUES (1, %s)", str(made))  # noqa: S608
 
 
