@@ -2,6 +2,9 @@
 
 Such a part runs without the rest of its page, so it asks again who is looking: a session may have ended meanwhile.
 That does not count as use, or an open page would keep its session until the absolute end.
+
+Such a part opens no dialog: whatever is within it is forgotten when it draws itself anew, and a button there would do
+nothing any longer.
 """
 
 from __future__ import annotations

@@ -26,11 +26,14 @@ KINDS = ("backup", "restore", "integrity", "heal", "janitor", "catalog-sync", "o
 HISTORY = "runs-history"
 LOG_LINES = 400  # the newest, of a log that is looked at
 BEGUN = {"manual": "by hand", "schedule": "by its schedule", "python": "from Python"}
+TO_CANCEL = "runs-to-cancel"
 LATE_SECONDS = 5.0  # that a line may come after a younger one
 
 
 def draw(who: Identity) -> None:
     """The page: everything, or one run."""
+    if asked := st.session_state.pop(TO_CANCEL, None):
+        _cancel(asked)
     if name := st.query_params.get(table.NAME, ""):
         _one(who, name)
         return
@@ -88,7 +91,9 @@ def _buttons(who: Identity, one: Run, *, leads: bool = True) -> None:
         if May.JOBS_EXECUTE in who.permissions and st.button(
             "Cancel", key=f"cancel-{one.run_id}", icon=":material/cancel:"
         ):
-            _cancel(one)
+            # Asked by the whole page: a dialog within a part that draws itself anew would die with it, unanswered.
+            st.session_state[TO_CANCEL] = one
+            st.rerun()
 
 
 def _cancel(one: Run) -> None:

@@ -144,6 +144,8 @@ def test_a_run_is_cancelled_and_nothing_of_it_stays(page: Page, walked: System, 
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         until(lambda: bool(postgresql.query(waiting)), "the dump to wait for the lock")
         dialog = pressed(page, "Cancel")
+        took = page.get_by_test_id("stMetric").filter(has_text="Took").inner_text()
+        expect(page.get_by_test_id("stMetric").filter(has_text="Took")).not_to_have_text(took)  # drawn anew behind it
         dialog.get_by_role("button", name="Cancel the run").click()
         expect(page.get_by_test_id("stMetricValue").filter(has_text="CANCELLED")).to_be_visible(timeout=RUN)
         until(lambda: not postgresql.query(waiting), "the dump to have ended")
@@ -267,7 +269,8 @@ def test_a_provider_is_added_tried_and_removed(page: Page, provider: Provider) -
 def test_checking_is_switched_on_and_off_and_damage_comes_first(page: Page, walked: System) -> None:
     for _ in range(2):
         done(walked, "job", "run", "walk-nightly")
-    (disk,) = report_of(done(walked, "storage", "list", "--json"))["storages"]
+    storages = report_of(done(walked, "storage", "list", "--json"))["storages"]
+    disk = next(one for one in storages if one["name"] == "walk-disk")
     damaged = min(Path(disk["description"]).rglob("*.enc"))
     damaged.chmod(0o600)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
