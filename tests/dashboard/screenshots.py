@@ -24,6 +24,7 @@ from cli.demo import shop
 from tests.browser import CHROMIUM
 from tests.servers.processes import free_port, started
 
+COMMAND = Path(sys.executable).with_name("dbackup")
 PICTURES = Path("docs/pictures")
 VIEWS: dict[str, tuple[ViewportSize, bool]] = {
     "light": (ViewportSize(width=1360, height=900), False),
@@ -93,26 +94,28 @@ def _system(folder: Path) -> Iterator[str]:
     )
     _fill(folder)
     root = f"http://127.0.0.1:{port}"
-    with started([sys.executable, "-m", "dashboard"], lambda: _answers(root), folder / "web.log"):
+    with started([COMMAND, "up"], lambda: _answers(root), folder / "web.log", seconds=240):
         yield root
 
 
 def _answers(root: str) -> bool:
     try:
-        return bool(httpx.get(f"{root}/health", timeout=60).status_code)
+        return httpx.get(f"{root}/health", timeout=60).is_success
     except httpx.TransportError:
         return False
 
 
 def _dbackup(*arguments: str | Path, given: str = "") -> None:
-    program = [Path(sys.executable).with_name("dbackup"), *map(str, arguments)]
-    subprocess.run(program, input=given, text=True, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([COMMAND, *map(str, arguments)], input=given, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
 def _fill(folder: Path) -> None:
     shop.make(folder / "shop.db")
     _dbackup("user", "create", NAME, "--group", "Administrators", "--password-stdin", given=PASSWORD)
+    _dbackup("group", "create", "operators", "--permission", "jobs:*", "--permission", "backups:read")
+    _dbackup("user", "create", "grace", "--group", "operators", "--password-stdin", given=PASSWORD)
     _dbackup("key", "create", "production")
+    _dbackup("notification", "add", "ops", "https://discord.com/api/webhooks/1/only-a-picture")
     for storage in ("attic", "nas"):
         _dbackup("storage", "add", storage, folder / storage)
     for name in SOURCES:
