@@ -186,8 +186,9 @@ def _scheduled(servers: Servers, count: int) -> str:
     before = meter.memory()
     made = _timed(lambda: jobs.create(_job("daily"), "0 0 * * *"))
     with prefect_client() as client:
+        daily = jobs.deployment(client, "daily")
         for number in range(1, count):
-            _copy(client, jobs.deployment(client, "daily"), number)
+            _copy(client, daily, number)
     _wait_until(lambda: _count() >= count)  # Prefect has planned a run of each
     rows = [
         ("the first job, without the command's own start", made),

@@ -8,7 +8,8 @@ because the server was away too, it plans one. A job that does not want to catch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -82,16 +83,23 @@ def decide(late: Sequence[LateRun], missed: datetime | None, *, catch_up: bool, 
 def settle(now: datetime | None = None) -> tuple[Settled, ...]:
     """Settle the late runs of every job. Call it before a worker takes any. Raises ConnectionError."""
     now = now or datetime.now(UTC)
+    recorded = {name: run.created_at for name, run in executions().newest_of_each_job("backup").items()}
     with prefect_client() as client:
-        found = [_settled(client, one, now) for one in jobs.deployments(client)]
+        late = _late(client, now)
+        found = [_settled(client, one, late[one.id], recorded.get(one.name), now) for one in jobs.deployments(client)]
     return tuple(one for one in found if one.decision != Decision())
 
 
-def _settled(client: SyncPrefectClient, deployment: DeploymentResponse, now: datetime) -> Settled:
-    late = list(_late(client, deployment.id, now))
+def _settled(
+    client: SyncPrefectClient,
+    deployment: DeploymentResponse,
+    late: Sequence[LateRun],
+    recorded: datetime | None,
+    now: datetime,
+) -> Settled:
     active = not deployment.paused and any(one.active for one in deployment.schedules)
     wanted = active and _catches_up(deployment)
-    missed = _missed(client, deployment, now) if wanted and not late else None
+    missed = _missed(client, deployment, recorded, now) if wanted and not late else None
     decision = decide(late, missed, catch_up=wanted, now=now)
     for run in decision.dropped:
         message = "missed while nothing could run; only the newest of the missed runs is made up"
@@ -110,19 +118,20 @@ def _catches_up(deployment: DeploymentResponse) -> bool:
     return spec.catch_up if isinstance(spec, JobSpec) else True
 
 
-def _late(client: SyncPrefectClient, deployment_id: UUID, now: datetime) -> Iterator[LateRun]:
-    """The runs that the server planned, that are due and have not begun."""
+def _late(client: SyncPrefectClient, now: datetime) -> Mapping[UUID, list[LateRun]]:
+    """The runs that the server planned, that are due and have not begun, by their deployments."""
     wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
         expected_start_time=FlowRunFilterExpectedStartTime.model_validate({"before_": now}),
     )
+    found: defaultdict[UUID, list[LateRun]] = defaultdict(list)
     offset = 0
     while page := _runs(client, wanted, FlowRunSort.EXPECTED_START_TIME_ASC, limit=jobs.PAGE, offset=offset):
         for run in page:
-            if run.auto_scheduled and not run.run_count and run.expected_start_time:
-                yield LateRun(run.id, run.expected_start_time)
+            if run.deployment_id and run.auto_scheduled and not run.run_count and run.expected_start_time:
+                found[run.deployment_id].append(LateRun(run.id, run.expected_start_time))
         offset += len(page)
+    return found
 
 
 def _runs(
@@ -131,15 +140,27 @@ def _runs(
     return client.read_flow_runs(flow_run_filter=wanted, sort=sort, limit=limit, offset=offset)
 
 
-def _missed(client: SyncPrefectClient, deployment: DeploymentResponse, now: datetime) -> datetime | None:
-    """The newest time of a schedule since anything is known of the job, for which nothing was planned."""
+def _missed(
+    client: SyncPrefectClient, deployment: DeploymentResponse, recorded: datetime | None, now: datetime
+) -> datetime | None:
+    """The newest time of a schedule since anything is known of the job, for which nothing was planned.
+
+    Our record answers for most jobs. Prefect, which forgets runs after a while, is asked for the others only: a system
+    may have a thousand jobs.
+    """
+    known = [recorded] if recorded else []
+    if _passed(deployment, known, now) is None:
+        return None
     before = FlowRunFilter(
         deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
         expected_start_time=FlowRunFilterExpectedStartTime.model_validate({"before_": now}),
     )
     newest = [run.expected_start_time for run in _runs(client, before, FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)]
-    recorded = executions().newest_of_each_job("backup").get(deployment.name)  # Prefect forgets runs after a while
-    known = [at for at in (*newest, recorded.created_at if recorded else None) if at]
+    return _passed(deployment, [*known, *(at for at in newest if at)], now)
+
+
+def _passed(deployment: DeploymentResponse, known: Sequence[datetime], now: datetime) -> datetime | None:
+    """The newest time of a schedule that has passed since it was made, and since anything that is known of the job."""
     times = []
     for one in deployment.schedules:
         if one.active and not isinstance(one.schedule, NoSchedule) and (since := one.updated or one.created):
