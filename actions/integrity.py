@@ -76,7 +76,7 @@ def checks(who: Identity, *, limit: int = 50, offset: int = 0) -> Checks:
     """The last check of each copy: failures first, then what was never checked, then the oldest checks."""
     sources = who.rights.limits.get(Permission.BACKUPS_READ)
     rows = inventory().checks(sources, limit=limit, offset=offset)
-    return Checks(tuple(rows), inventory().health(sources).copies)
+    return Checks(tuple(rows), inventory().copies(sources))
 
 
 @action(Permission.BACKUPS_READ)

@@ -79,6 +79,11 @@ def fill(folder: Path, size: Size) -> None:
     _write(ExecutionRow, _runs(found, size.runs, chance))
 
 
+def is_filled() -> bool:
+    """Whether the home of this process has been filled before."""
+    return bool(users.count(LOCAL_ADMINISTRATOR, search=ADMINISTRATOR))
+
+
 def _job(name: str, source: str) -> Job:
     reference = saved_job(name)
     return Job(name, job_slug(reference.name, reference.id), source)

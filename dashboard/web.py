@@ -47,14 +47,14 @@ def application() -> st.App:
 @asynccontextmanager
 async def _warmed(app: st.App) -> AsyncIterator[None]:
     """Import what pages need, and read all jobs, while nobody waits: the first visitor would wait for seconds."""
-    threading.Thread(target=_keep_jobs, name="jobs", daemon=True).start()
+    threading.Thread(target=_remember_jobs, daemon=True).start()
     yield
 
 
-def _keep_jobs() -> None:
+def _remember_jobs() -> None:
     from deployments.known_jobs import known
 
-    known.keep()
+    known.remember()
 
 
 def _enters(token: str, connection: HTTPConnection) -> bool:

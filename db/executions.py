@@ -183,10 +183,13 @@ class Executions:
 
     def search(self, wanted: WantedRuns, *, limit: int, offset: int = 0) -> list[Execution]:
         """A page of the runs that fit, newest first."""
-        query = select(ExecutionRow).where(*_conditions(wanted))
-        newest = query.order_by(ExecutionRow.created_at.desc(), ExecutionRow.execution_id)
+        # The page is found in one index alone; only its own rows, which hold long reports, are read.
+        newest = (ExecutionRow.created_at.desc(), ExecutionRow.execution_id.desc())
+        page = select(ExecutionRow.execution_id).where(*_conditions(wanted)).order_by(*newest)
+        chosen = page.limit(limit).offset(offset).subquery()
+        query = select(ExecutionRow).join(chosen, ExecutionRow.execution_id == chosen.c.execution_id)
         with self._database.session() as session:
-            return [_execution(row) for row in session.scalars(newest.limit(limit).offset(offset))]
+            return [_execution(row) for row in session.scalars(query.order_by(*newest))]
 
     def count(self, wanted: WantedRuns) -> int:
         """How many runs fit."""
@@ -236,7 +239,7 @@ class Executions:
 
     def recent(self, limit: int = 50, *, offset: int = 0) -> list[Execution]:
         """Runs, newest first."""
-        query = select(ExecutionRow).order_by(ExecutionRow.created_at.desc(), ExecutionRow.execution_id)
+        query = select(ExecutionRow).order_by(ExecutionRow.created_at.desc(), ExecutionRow.execution_id.desc())
         with self._database.session() as session:
             return [_execution(row) for row in session.scalars(query.limit(limit).offset(offset))]
 

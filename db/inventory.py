@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, exists, false, func, or_, select
+from sqlalchemy import CTE, ColumnElement, Select, Subquery, and_, exists, false, func, or_, select
 from sqlalchemy.orm import Session, defer, lazyload
 
 from db.models import BackupRow, LocationRow, VerificationRow
@@ -130,26 +130,25 @@ class Inventory:
 
     def storages(self, sources: frozenset[str] | None = None) -> Sequence[str]:
         """The names of all storages that hold a copy of anything, or of backups of these sources."""
-        query = select(LocationRow.storage).distinct().order_by(LocationRow.storage)
-        if sources is not None:
-            query = query.join(BackupRow, BackupRow.backup_id == LocationRow.backup_id)
-            query = query.where(BackupRow.source.in_(sources))
+        query = _of_sources(select(LocationRow.storage).distinct().order_by(LocationRow.storage), sources)
         with self._database.session() as session:
             return session.scalars(query).all()
 
     def newest_complete(self, until: datetime | None = None) -> dict[str, Held]:
         """The newest backup of each job that misses nothing and has a copy, by the job's slug; taken ``until`` then."""
         early = [] if until is None else [BackupRow.started_at <= until]
-        stored = exists().where(LocationRow.backup_id == BackupRow.backup_id)
+        jobs, stored = _each_slug(), exists().where(LocationRow.backup_id == BackupRow.backup_id)
         newest = (
-            select(BackupRow.job_slug, func.max(BackupRow.backup_id).label("backup_id"))
-            .where(BackupRow.complete, stored, *early)
-            .group_by(BackupRow.job_slug)
-            .subquery()
+            select(BackupRow.backup_id)
+            .where(BackupRow.complete, BackupRow.job_slug == jobs.c.slug, stored, *early)
+            .order_by(BackupRow.started_at.desc(), BackupRow.backup_id.desc())
+            .limit(1)
+            .correlate(jobs)
+            .scalar_subquery()
         )
-        query = (
-            select(BackupRow).options(defer(BackupRow.manifest)).join(newest, BackupRow.backup_id == newest.c.backup_id)
-        )
+        found = select(newest.label("backup_id")).select_from(jobs).subquery()
+        query = select(BackupRow).options(defer(BackupRow.manifest))
+        query = query.join(found, BackupRow.backup_id == found.c.backup_id)
         with self._database.session() as session:
             return {one.slug: one for one in _held(session, query)}
 
@@ -167,27 +166,41 @@ class Inventory:
     def checks(self, sources: frozenset[str] | None = None, *, limit: int, offset: int = 0) -> list[Checked]:
         """A page of copies: those whose newest check failed, those never checked, then the oldest checks first."""
         newest = _newest_check_of_each_copy()
-        query = (
-            select(BackupRow, LocationRow, VerificationRow)
-            .options(defer(BackupRow.manifest), lazyload(BackupRow.locations))
-            .join(LocationRow, LocationRow.backup_id == BackupRow.backup_id)
+        order = (
+            func.coalesce(VerificationRow.passed, false()),
+            VerificationRow.number.is_(None),
+            VerificationRow.moment,
+            LocationRow.backup_id.desc(),
+            LocationRow.storage,
+        )
+        page = (
+            select(LocationRow.backup_id, LocationRow.storage, VerificationRow.number)
             .outerjoin(newest, _same_copy(newest.c))
             .outerjoin(VerificationRow, VerificationRow.number == newest.c.number)
-            .order_by(
-                func.coalesce(VerificationRow.passed, false()),
-                VerificationRow.number.is_(None),
-                VerificationRow.moment,
-                BackupRow.backup_id.desc(),
-                LocationRow.storage,
-            )
+            .order_by(*order)
         )
-        if sources is not None:
-            query = query.where(BackupRow.source.in_(sources))
-        with self._database.session() as session:
+        page = _of_sources(page, sources)
+        with (
+            self._database.session() as session
+        ):  # what is sorted are all copies, so they are sorted without their rows
+            chosen = page.limit(limit).offset(offset).subquery()
+            query = (
+                select(BackupRow, LocationRow, VerificationRow)
+                .options(defer(BackupRow.manifest), lazyload(BackupRow.locations))
+                .join(chosen, BackupRow.backup_id == chosen.c.backup_id)
+                .join(LocationRow, _same_copy(chosen.c))
+                .outerjoin(VerificationRow, VerificationRow.number == chosen.c.number)
+                .order_by(*order)
+            )
             return [
                 Checked(backup.backup_id, backup.job_name, backup.started_at, backup.size, _copy(place, check))
-                for backup, place, check in session.execute(query.limit(limit).offset(offset))
+                for backup, place, check in session.execute(query)
             ]
+
+    def copies(self, sources: frozenset[str] | None = None) -> int:
+        """How many copies there are of everything, or of backups of these sources."""
+        with self._database.session() as session:
+            return int(session.scalar(_of_sources(select(func.count()).select_from(LocationRow), sources)) or 0)
 
     def health(self, sources: frozenset[str] | None = None) -> Health:
         """How many copies there are of everything, or of backups of these sources, and what their checks found."""
@@ -199,9 +212,7 @@ class Inventory:
             .outerjoin(VerificationRow, VerificationRow.number == newest.c.number)
             .group_by(VerificationRow.passed)
         )
-        if sources is not None:
-            query = query.join(BackupRow, BackupRow.backup_id == LocationRow.backup_id)
-            query = query.where(BackupRow.source.in_(sources))
+        query = _of_sources(query, sources)
         with self._database.session() as session:
             found: dict[bool | None, int] = dict(session.execute(query).tuples().all())
         return Health(sum(found.values()), found.get(True, 0), found.get(False, 0))
@@ -238,6 +249,21 @@ class Inventory:
             query = query.where(BackupRow.source.in_(sources))
         with self._database.session() as session:
             return session.scalars(query).all()
+
+
+def _each_slug() -> CTE:
+    """Every job's slug, each found by one step in an index: there are many more backups than jobs."""
+    first = select(func.min(BackupRow.job_slug).label("slug")).cte("slugs", recursive=True)
+    following = select(func.min(BackupRow.job_slug)).where(BackupRow.job_slug > first.c.slug).correlate(first)
+    return first.union_all(select(following.scalar_subquery()).where(first.c.slug.is_not(None)))
+
+
+def _of_sources(query: Select[Any], sources: frozenset[str] | None) -> Select[Any]:
+    """A query about copies, limited to those of backups of these sources; None is no limit."""
+    if sources is None:
+        return query
+    of_backup = BackupRow.backup_id == LocationRow.backup_id
+    return query.join(BackupRow, of_backup).where(BackupRow.source.in_(sources))
 
 
 def _newest_check_of_each_copy() -> Subquery:

@@ -89,6 +89,7 @@ class BackupRow(Table):
 
     __table_args__ = (
         Index("ix_backups_started_at", "started_at"),
+        Index("ix_backups_backup_id_size", "backup_id", "size"),
         Index("ix_backups_job_name_started_at", "job_name", "started_at"),
         Index("ix_backups_job_slug_started_at", "job_slug", "started_at"),
         Index("ix_backups_complete_job_slug_started_at", "complete", "job_slug", "started_at"),
@@ -156,7 +157,14 @@ class VerificationRow(Table):
     passed: Mapped[bool]
     detail: Mapped[str] = mapped_column(Text)
 
-    __table_args__ = (Index("ix_verifications_backup_id_moment", "backup_id", "moment"),)
+    __table_args__ = (
+        Index("ix_verifications_backup_id_moment", "backup_id", "moment"),
+        Index("ix_verifications_backup_id_storage_number", "backup_id", "storage", "number"),
+    )
+
+
+LISTED = ("created_at", "execution_id", "state", "kind", "job_name", "source", "target")
+"""What runs are sorted and chosen by: an index that has all of it finds any page, and counts, without reading a row."""
 
 
 class ExecutionRow(Table):
@@ -183,8 +191,7 @@ class ExecutionRow(Table):
     report: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
-        Index("ix_executions_created_at", "created_at"),
-        Index("ix_executions_state", "state"),
+        Index("ix_executions_lists", *LISTED),
         Index("ix_executions_kind_job_name_created_at", "kind", "job_name", "created_at"),
         Index("ix_executions_source_created_at", "source", "created_at"),
         Index("ix_executions_flow_run_id", "flow_run_id"),

@@ -3,7 +3,7 @@
 Reading a thousand jobs takes Prefect seconds. Only a process that keeps itself up to date remembers any, and only where
 there are many; everywhere else each look reads them all. What this program changes of a job, on whichever machine, is
 numbered in the catalog, and is seen by the next look. What somebody changes in Prefect itself is seen when all are
-read anew, which takes at most a twentieth of the time, and of a minute.
+read anew: after half a minute, or after twenty times as long as reading takes, at most ten minutes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from services.records import job_changes
 
 MANY = 100  # jobs; fewer are read each time
 SHORTEST, LONGEST = 30.0, 600.0  # seconds between two readings of everything
+SELDOM = 3600.0  # seconds until it is looked whether there are many by now
 SHARE = 20  # of which one reading takes one part
 MOST_CHANGED = 20  # jobs that are looked at one by one
 log = logger(service="jobs")
@@ -42,17 +43,39 @@ class KnownJobs:
         self._lock = threading.Lock()
         self._memory: _Memory | None = None
         self._until = 0.0  # on the monotonic clock: what was read longest ago is not used after this
+        self._remembers = False
+        self._read_once = threading.Event()
 
     def everything(self) -> Jobs:
         """Every job, as :func:`deployments.jobs.everything`. Raises ConnectionError and ConfigurationError."""
+        if self._remembers:
+            self._read_once.wait(LONGEST)
         with self._lock:
             memory = self._memory if time.monotonic() < self._until else None
-            if memory is None:
-                return jobs.everything()
-            self._memory = memory = _with_changes(memory)
-            return Jobs.of(memory.saved.values())
+            if memory is not None:
+                self._memory = memory = _with_changes(memory)
+        return Jobs.of(memory.saved.values()) if memory else jobs.everything()
 
-    def read(self) -> float:
+    def remember(self) -> None:
+        """Read all jobs now, in a thread, and again and again for as long as the process lives and there are many.
+
+        Whoever asks before the first time is over waits for it. No Prefect server is started for this.
+        """
+        self._remembers = True
+        threading.Thread(target=self._remember, name="jobs", daemon=True).start()
+
+    def _remember(self) -> None:
+        while True:
+            try:
+                pause = self._read() if answering() is not None else SHORTEST
+            except DBackupError as error:
+                log.warning("jobs cannot be read", reason=error.message)
+                pause = SHORTEST
+            finally:
+                self._read_once.set()
+            time.sleep(pause)
+
+    def _read(self) -> float:
         """Read all jobs anew, and give after how many seconds that is to be done again."""
         began = time.monotonic()
         number = job_changes().newest()  # before the jobs: what is changed meanwhile is looked at once more
@@ -62,18 +85,7 @@ class KnownJobs:
         with self._lock:
             self._memory = _Memory(found, number) if len(found) >= MANY else None
             self._until = time.monotonic() + 2 * pause
-        return pause
-
-    def keep(self) -> None:
-        """Read them again and again, for as long as the process lives. No Prefect server is started for it."""
-        while True:
-            pause = SHORTEST
-            try:
-                if answering() is not None:
-                    pause = self.read()
-            except DBackupError as error:
-                log.warning("jobs cannot be read", reason=error.message)
-            time.sleep(pause)
+        return pause if self._memory else SELDOM
 
 
 def _with_changes(memory: _Memory) -> _Memory:

@@ -259,6 +259,7 @@ def test_what_does_not_exist_is_refused_like_what_is_somebody_elses(
     attempt: Callable[[Identity], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restores, "open_source", lambda _: None)
+    monkeypatch.setattr(restores, "keyring", dict)
     monkeypatch.setattr(actions.backups.stored, "find", lambda at, reference, **_: resolve(at, reference))
     with pytest.raises(PermissionError, match="some sources only"):
         attempt(LIMITED)

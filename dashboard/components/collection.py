@@ -20,6 +20,8 @@ from dashboard.components import forms, problems, table
 from dashboard.components.dialogs import confirm, dialog
 from dashboard.components.problems import escaped
 
+MOST_NAMES = 10  # that are told in one cell
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -84,11 +86,17 @@ def _chosen(of: Collection, saved: Sequence[Saved], users: dict[str, list[str]])
             "Kind": one.kind,
             "Address": one.description or f"✗ {one.problem}",
         }
-        | ({"Used by": ", ".join(users.get(one.name, []))} if of.needs else {})
+        | ({"Used by": _listed(users.get(one.name, []))} if of.needs else {})
         for one in saved
     ]
     number = table.chosen(rows, [one.name for one in saved], of.noun)
     return None if number is None else saved[number]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in one cell of a table: a thousand of them would be more than the rest of the page."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _panel(of: Collection, who: Identity, one: Saved, *, may_write: bool) -> None:
