@@ -109,15 +109,6 @@ def test_one_dead_destination_of_two_is_partial_and_told(dbackup: Dbackup, shop:
     assert told.err.startswith("! /proc/nowhere: ")
 
 
-def test_the_command_that_is_offered_restores(dbackup: Dbackup, shop: Path, tmp_path: Path) -> None:
-    told = dbackup("backup", shop, "--to", tmp_path / "b").out
-    offered = told.splitlines()[-1].strip().removeprefix("dbackup ").split()
-    *arguments, target = offered
-    assert target == "./shop-restored.db"
-    assert dbackup(*arguments, tmp_path / target).code == 0
-    assert rows(tmp_path / target) == rows(shop)
-
-
 def test_nothing_is_overwritten_unless_it_is_said(dbackup: Dbackup, scene: Scene, shop: Path) -> None:
     wish = ("restore", "latest", "--at", scene.folder, "--into", shop)
     before = rows(shop)
