@@ -24,6 +24,7 @@ from tests.deployments.test_system import FINAL, flow_run, locked, report_of, st
 from tests.machines import LOST_AFTER, Machine, Site, all_up, site
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(900)  # a dozen processes that import Prefect, on two cores that others may use, too
 LABEL = "berlin"  # which only the second machine serves
 SECONDS = 240  # for what takes some ten seconds on a quiet machine
 
