@@ -177,6 +177,9 @@ class Shelf:
     def checks(self, sources: frozenset[str] | None, **page: int) -> list[str]:
         return self.jobs(sources)
 
+    def copies(self, sources: frozenset[str] | None) -> int:
+        return len(self.jobs(sources))
+
     def health(self, sources: frozenset[str] | None) -> Health:
         return Health(len(self.jobs(sources)), 0, 0)
 
