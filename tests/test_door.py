@@ -103,7 +103,10 @@ def test_every_permission_opens_something(permission: Permission, book: Book) ->
     ("permission", "opened"),
     [
         (Permission.VAULT_REVEAL, {"keys.recovery_kit", "keys.revealed_kit"}),
-        (Permission.BACKUPS_RESTORE, {"runs.restore", "restores.plan", "restores.start"}),
+        (
+            Permission.BACKUPS_RESTORE,
+            {"runs.restore", "restores.plan", "restores.start", "restores.follow", "unfinished.remove"},
+        ),
         (Permission.BACKUPS_DOWNLOAD, {"downloads.download"}),
         (Permission.AUDIT_READ, {"audit.entries", "audit.count", "audit.every"}),
         (Permission.TOKENS_OWN, {"tokens.create", "tokens.own", "tokens.own_count", "tokens.revoke"}),
