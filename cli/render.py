@@ -311,7 +311,9 @@ def integrity(report: IntegrityReport) -> RenderableType:
     seconds = (report.finished_at - report.started_at).total_seconds()
     counts = ", ".join(f"{report.count(outcome)} {outcome}" for outcome in ("passed", "failed", "skipped"))
     title = f"integrity check: {counts}"
-    return Group(heading(report.state, title, seconds), _indented(shown), _indented(_told(report.notifications)))
+    unread = [_indented(problem(f"{one.subject}: {one.reason}", one.hint)) for one in report.unread]
+    told = _indented(_told(report.notifications))
+    return Group(heading(report.state, title, seconds), _indented(shown), *unread, told)
 
 
 _FOLDED: dict[str, object] = {"overflow": "fold"}

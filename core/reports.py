@@ -303,12 +303,13 @@ class CheckedBackup(_Report):
 
 
 class IntegrityReport(_Report):
-    """One integrity run over one or more destinations."""
+    """One integrity run over one or more destinations; ``unread`` are those that could not be looked at."""
 
     state: RunState
     started_at: datetime
     finished_at: datetime
     checked: tuple[CheckedBackup, ...] = ()
+    unread: tuple[Failure, ...] = ()
     notifications: tuple[Delivery, ...] = ()
 
     @property
@@ -322,20 +323,28 @@ class IntegrityReport(_Report):
         if not self.count("passed") + self.count("failed"):
             reason = "there is no finished backup to check"
             return (
+                *self.unread,
                 Failure(
                     subject="integrity check", reason=reason, hint="see what there is with: dbackup list --at DEST"
                 ),
             )
-        bad = (one for one in self.checked if one.outcome == "failed")
-        return tuple(
-            Failure(subject=f"{one.backup_id} on {one.storage}", reason=one.reason, hint=one.hint) for one in bad
+        bad = [one for one in self.checked if one.outcome == "failed"]
+        return (
+            *self.unread,
+            *(Failure(subject=f"{one.backup_id} on {one.storage}", reason=one.reason, hint=one.hint) for one in bad),
         )
 
     @property
     def summary(self) -> str:
         """The outcome in a few words."""
         counts = ", ".join(f"{self.count(outcome)} {outcome}" for outcome in ("passed", "failed", "skipped"))
-        return f"integrity check {self.state.value}: {counts}"
+        return f"integrity check {self.state.value}: {counts}{self.left_out}"
+
+    @property
+    def left_out(self) -> str:
+        """That some destinations could not be looked at, as the end of a sentence; nothing when all could."""
+        names = ", ".join(one.subject for one in self.unread)
+        return f"; nothing was checked on {names}" if names else ""
 
     def count(self, outcome: str) -> int:
         """How many backups had this outcome: passed, failed or skipped."""

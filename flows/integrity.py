@@ -17,7 +17,10 @@ from tasks.tables import show_checked
 
 @sealed_flow("integrity")
 def integrity(wish: IntegritySpec) -> IntegrityReport:
-    """Read back every backup that is asked for. Raises RunFailed, with the report, when one of them fails."""
+    """Read back every backup that is asked for.
+
+    Raises RunFailed, with the report, when one of them fails or a destination cannot be reached.
+    """
     started_at = datetime.now(UTC)
     story, what = IntegrityStory(wish), wish.backup or "every backup"
     with (
@@ -28,10 +31,11 @@ def integrity(wish: IntegritySpec) -> IntegrityReport:
         checked = (*scan.missing, *(steps.verify(target, scan.keys) for target in scan.targets))
         passed, failed = (sum(one.outcome == outcome for one in checked) for outcome in ("passed", "failed"))
         report = IntegrityReport(
-            state=RunState.SUCCESS if passed and not failed else RunState.FAILED,
+            state=RunState.SUCCESS if passed and not failed and not scan.unread else RunState.FAILED,
             started_at=started_at,
             finished_at=datetime.now(UTC),
             checked=checked,
+            unread=scan.unread,
         )
         report = notifier.told(report)
         complete(execution, report)

@@ -14,7 +14,7 @@ from core.errors import ConfigurationError, DBackupError
 from core.jobs import Address, IntegritySpec
 from core.log import logger
 from core.ports import StorageAdapter
-from core.reports import CheckedBackup
+from core.reports import CheckedBackup, Failure
 from db.catalog import Entry
 from services import integrity, stored
 from services.authorship import Authors
@@ -38,33 +38,54 @@ class Target:
 
 @dataclass(frozen=True)
 class Scan:
-    """What there is to check, what should be there and is not, and the keys to check with."""
+    """What there is to check, what should be there and is not, where nobody could look, and the keys to check with."""
 
     targets: tuple[Target, ...]
     missing: tuple[CheckedBackup, ...]
+    unread: tuple[Failure, ...]
     keys: Mapping[str, ProfileKey]
 
 
 @step("scan")
 def scan(wish: IntegritySpec) -> Scan:
-    """List the destinations. Raises when one cannot be listed: a check of a part would look like one of all."""
+    """List the destinations. One of several that cannot be listed keeps nobody from a check of the others, and is told.
+
+    Raises what the first one raises when none can be listed, and BackupNotFound.
+    """
     addresses = wish.storages or tuple(map(Address, saved.everything(Kind.STORAGE)))
     if not addresses:
         raise ConfigurationError(
             "no storage is saved, so there is nothing to check",
             hint="name one with --at, or save one: dbackup storage add NAME URL",
         )
-    targets, missing = list[Target](), list[CheckedBackup]()
+    targets, missing, unread = list[Target](), list[CheckedBackup](), list[Failure]()
     for address in addresses:
-        storage = open_storage(address)
-        name = str(address) if address.is_name else storage.describe()
-        known = {} if wish.backup else _known(name)  # before the listing: what is committed meanwhile is in both
-        found = [stored.find(storage, wish.backup)] if wish.backup else stored.folders(storage)
-        gone = _gone(known, found, name)
-        authors = Authors(storage)
-        targets += [Target(name, storage, one, authors) for one in found if one.backup_id not in gone]
-        missing += [integrity.missing(name, entry) for entry in gone.values()]
-    return Scan(tuple(targets), tuple(missing), keyring())
+        try:
+            there, gone = _scanned(address, wish.backup)
+        except DBackupError as error:
+            if wish.backup or len(unread) + 1 == len(addresses):
+                raise
+            unread.append(Failure.of(_called(address), error))
+        else:
+            targets += there
+            missing += gone
+    return Scan(tuple(targets), tuple(missing), tuple(unread), keyring())
+
+
+def _called(address: Address) -> str:
+    """What people call a destination: its name, or what its adapter says of itself."""
+    return str(address) if address.is_name else open_storage(address).describe()
+
+
+def _scanned(address: Address, backup: str | None) -> tuple[list[Target], list[CheckedBackup]]:
+    """What there is to check on one destination, and what should be there and is not."""
+    storage, name = open_storage(address), _called(address)
+    known = {} if backup else _known(name)  # before the listing: what is committed meanwhile is in both
+    found = [stored.find(storage, backup)] if backup else stored.folders(storage)
+    gone = _gone(known, found, name)
+    authors = Authors(storage)
+    targets = [Target(name, storage, one, authors) for one in found if one.backup_id not in gone]
+    return targets, [integrity.missing(name, entry) for entry in gone.values()]
 
 
 def _known(name: str) -> dict[str, Entry]:

@@ -11,7 +11,7 @@ from actions.integrity import Followed, Past
 from core import words
 from core.jobs import IntegritySpec
 from core.permissions import Permission as May
-from core.reports import CheckedBackup
+from core.reports import IntegrityReport
 from dashboard.components import following, paging, problems
 from dashboard.components.figures import moment, state
 from dashboard.components.problems import escaped
@@ -58,7 +58,7 @@ def _followed(found: Followed) -> None:
         st.markdown(f"{following.badge(found.run.state)} The check that was begun here")
         following.progress(found.run)
         if found.report:
-            _report(found.report.checked, "followed")
+            _report(found.report, "followed")
 
 
 def _copies(who: Identity) -> None:
@@ -107,10 +107,12 @@ def _one(one: Past) -> None:
         if run.error:
             st.error(escaped(run.error), icon=":material/error:")
         if one.report:
-            _report(one.report.checked, run.execution_id)
+            _report(one.report, run.execution_id)
 
 
-def _report(checked: tuple[CheckedBackup, ...], key: str) -> None:
+def _report(report: IntegrityReport, key: str) -> None:
+    for unread in report.unread:
+        st.error(escaped(f"{unread.subject}: {unread.reason}. {unread.hint}"), icon=":material/cloud_off:")
     rows = [
         {
             "Result": f"{'✓' if one.outcome == 'passed' else '✗' if one.outcome == 'failed' else '-'} {one.outcome}",
@@ -121,7 +123,7 @@ def _report(checked: tuple[CheckedBackup, ...], key: str) -> None:
             "Stored": words.size(one.size),
             "Id": one.backup_id,
         }
-        for one in sorted(checked, key=lambda one: _ORDER.get(one.outcome, 0))
+        for one in sorted(report.checked, key=lambda one: _ORDER.get(one.outcome, 0))
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, key=f"report-{key}", height="auto")
 

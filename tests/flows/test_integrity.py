@@ -18,6 +18,7 @@ from core.container import Header
 from core.errors import BackupNotFound, RunFailed, StorageError
 from core.jobs import Address, IntegritySpec
 from core.reports import BackupReport, CheckedBackup, IntegrityReport
+from core.states import RunState
 from core.streams import CHUNK_SIZE
 from flows.backup import backup
 from flows.integrity import integrity
@@ -161,6 +162,20 @@ def test_a_destination_that_cannot_be_listed_is_an_error_and_not_an_empty_list(t
     shutil.rmtree(tmp_path / "backups")
     with pytest.raises(StorageError):
         check(tmp_path / "backups")
+
+
+def test_of_several_destinations_those_that_answer_are_checked_and_the_others_told(shop: Path, tmp_path: Path) -> None:
+    backup(job(shop, tmp_path / "backups"))
+    away = (tmp_path / "away", tmp_path / "gone")
+    places = tuple(Address(f"file://{folder}") for folder in (away[0], tmp_path / "backups", away[1]))
+    with pytest.raises(RunFailed) as failure:
+        integrity(IntegritySpec(storages=places))
+    report = failure.value.report
+    assert isinstance(report, IntegrityReport)
+    assert ([one.outcome for one in report.checked], report.state) == (["passed"], RunState.FAILED)
+    assert [one.subject for one in report.unread] == list(map(str, away))
+    assert [one.reason for one in report.failures] == [one.reason for one in report.unread]
+    assert all(one.subject in report.summary and one.reason for one in report.unread)
 
 
 def test_a_backup_that_retention_deletes_meanwhile_is_skipped_and_nothing_is_written_where_it_was(
