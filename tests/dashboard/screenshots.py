@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 from playwright.sync_api import Page as BrowserPage
-from playwright.sync_api import ViewportSize, sync_playwright
+from playwright.sync_api import ViewportSize, expect, sync_playwright
 from sqlalchemy import update
 
 from cli.demo import shop
@@ -67,6 +67,7 @@ def _take(page: BrowserPage, view: str) -> None:
     _picture(page, f"/backups?backup={backup_id}", f"backup-{view}")
     page.goto(f"/restore?backup={backup_id}")
     page.get_by_text("See what would happen").click()
+    page.get_by_role("heading", name="What will happen").wait_for()
     _picture(page, "", f"restore-{view}")
 
 
@@ -74,8 +75,9 @@ def _picture(page: BrowserPage, path: str, name: str) -> None:
     if path:
         page.goto(path)
     page.get_by_role("heading", level=1).first.wait_for()
-    page.locator("[data-testid=stSkeleton]").first.wait_for(state="hidden")
     page.wait_for_timeout(SETTLE)
+    for sign in ("stSkeleton", "stStatusWidget"):  # something is still on its way
+        expect(page.get_by_test_id(sign)).to_have_count(0, timeout=60_000)
     page.screenshot(path=PICTURES / f"{name}.png")
     print(name, file=sys.stderr, flush=True)  # noqa: T201
 
