@@ -91,6 +91,7 @@ def log_in(page: Page, name: str, password: str) -> None:
 
 def pressed(page: Page, button: str) -> Locator:
     """The dialog that a button of the page opens."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()  # a page in change loses clicks
     page.get_by_test_id("stMain").get_by_role("button", name=button, exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
