@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cli.main import GROUPS, app
-from tests.cli.conftest import COMMAND
+from tests.cli.conftest import COMMAND, Dbackup
 
 HEAVY = ("prefect", "sqlalchemy", "cryptography", "psycopg", "pydantic", "alembic", "httpx")
 COMMANDS = {
@@ -39,10 +39,10 @@ def test_the_fixed_commands_are_there() -> None:
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS), ids=" ".join)
-def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
-    done = subprocess.run([COMMAND, *command, "--help"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert "--json" in done.stdout
+def test_every_command_explains_itself(dbackup: Dbackup, command: tuple[str, ...]) -> None:
+    answer = dbackup(*command, "--help")
+    assert answer.code == 0
+    assert "--json" in answer.out
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
