@@ -25,7 +25,7 @@ from core.settings import settings
 
 # The embedded server is on this machine: when it cannot be reached it is dead, and nobody starts it again meanwhile.
 # Prefect would go on asking it for minutes, and then, for each event that is left, for seconds.
-RETRIES = 3  # of a request, after 2, 4 and 8 seconds: for a server that is busy
+RETRIES = 2  # of a request, after two and four seconds: for a server that is busy
 RECONNECTIONS = 2  # of the stream of events: more would wait between two attempts
 _current: ContextVar[Api | None] = ContextVar("prefect_api", default=None)
 
