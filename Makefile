@@ -43,7 +43,7 @@ up: $(VENV)/.runtime
 
 test: $(VENV)/.development
 	@$(BIN)/python -m tests.servers.install
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
