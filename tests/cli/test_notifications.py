@@ -101,7 +101,7 @@ def test_a_job_keeps_its_rules_and_its_channel(dbackup: Dbackup, chat: str, shop
     job = ("job", "create", "told", "--source", "told-source", "--to", "told-storage")
     try:
         unknown = dbackup(*job, "--notify", "nobody")
-        assert (unknown.code, "no notification named nobody" in unknown.err) == (1, True)
+        assert (unknown.code, "no notification named nobody" in unknown.err) == (2, True)
         dbackup.succeeds(*job, "--notify", f"{chat}:success")
         refused = dbackup("notification", "remove", chat)
         assert (refused.code, "told" in refused.err) == (1, True)

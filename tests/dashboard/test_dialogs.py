@@ -92,6 +92,11 @@ def log_in(page: Page, name: str, password: str) -> None:
 def pressed(page: Page, button: str) -> Locator:
     """The dialog that a button of the page opens."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()  # a page in change loses clicks
+    return pressed_at_once(page, button)
+
+
+def pressed_at_once(page: Page, button: str) -> Locator:
+    """The same for a page that draws a part of itself anew all the time, and need not be at rest in between."""
     page.get_by_test_id("stMain").get_by_role("button", name=button, exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
@@ -145,7 +150,7 @@ def test_a_run_is_cancelled_and_nothing_of_it_stays(page: Page, walked: System, 
         expect(page.get_by_role("heading", name="Backup of walk-stuck")).to_be_visible()
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         until(lambda: bool(postgresql.query(waiting)), "the dump to wait for the lock")
-        dialog = pressed(page, "Cancel")
+        dialog = pressed_at_once(page, "Cancel")
         took = page.get_by_test_id("stMetric").filter(has_text="Took").get_by_test_id("stMetricValue")
         expect(took).not_to_have_text(took.inner_text())  # the page has drawn itself anew behind the dialog
         dialog.get_by_role("button", name="Cancel the run").click()

@@ -51,7 +51,7 @@ def test_somebody_new_comes_from_the_first_start_to_a_proven_backup(
         expect(page.get_by_role("heading", name="Backup of nightly-shop")).to_be_visible()
         expect(page.get_by_text("✓ SUCCESS").first).to_be_visible(timeout=2 * PATIENCE)
         page.get_by_role("link", name="Home", exact=True).click()
-        expect(page.get_by_text("1 of 1")).to_be_visible()
+        expect(page.get_by_text("1 of 1", exact=True)).to_be_visible()
     verified = new_system.dbackup("verify", "nightly-shop/latest", "--at", "attic")
     assert verified.returncode == 0, verified.stderr
 

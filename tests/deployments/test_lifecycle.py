@@ -42,6 +42,7 @@ from tests.servers.postgresql import Server
 from tests.system import System, system_up, user_of
 from tests.waiting import until
 
+pytestmark = pytest.mark.timeout(900)  # each wait within has its own, shorter end
 BEFORE = ("initialize", "dump", "spooled", "verify")  # the manifest is written: nothing that counts is stored
 UNRECORDED = ("committed", "complete")  # the backup counts, and the record of its run does not say so yet
 AFTER = ("retain",)
