@@ -126,7 +126,7 @@ class _Running:
         try:
             self.process.wait(self.part.stop_seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)  # its session is its own: nobody else is in that group
+            os.killpg(self.process.pid, signal.SIGKILL)  # with what it has started: its session is its own
             self.process.wait()
             return Change.KILLED
         return Change.STOPPED

@@ -34,6 +34,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelling, Scheduled
+from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from core.errors import ConnectionError, DBackupError
@@ -64,8 +65,22 @@ def _settle() -> None:
     log.info("could take nothing for a while: settling what was missed", jobs=len(missed.settle()))
 
 
+class Configuration(ProcessJobConfiguration):
+    """How a run is started: by the engine itself, for the flows are installed here.
+
+    Without a command, Prefect first starts a process that looks for the files of the flow, and then imports all of
+    itself once more.
+    """
+
+    def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
+        self.command = self.command or command_to_string([sys.executable, "-m", "prefect.engine"])
+        super().prepare_for_flow_run(*arguments, **named)
+
+
 class Worker(ProcessWorker):
     """A process worker that knows what it runs, and ends in order."""
+
+    job_configuration = Configuration
 
     @classmethod
     def __dispatch_key__(cls) -> str:
