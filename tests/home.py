@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import prefect_database
+
 IDLE_SECONDS = 600
 
 
@@ -23,6 +25,7 @@ IDLE_SECONDS = 600
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """DBACKUP_HOME of this session. The server in it is started by whoever needs it first."""
     folder = tmp_path_factory.mktemp("home")
+    prefect_database.give(folder)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("DBACKUP_", "PREFECT_"))]:
             if name != "DBACKUP_TEST_CACHE":

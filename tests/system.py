@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests import prefect_database
 from tests.home import forget_settings
 from tests.servers.processes import free_port
 from tests.waiting import until
@@ -74,8 +75,13 @@ class System:
 
 
 @contextmanager
-def system_up(home: Path, *options: str, **variables: str) -> Iterator[System]:
-    """A system in this home, from the moment when it is ready; ended by its own process id."""
+def system_up(home: Path, *options: str, migrated: bool = True, **variables: str) -> Iterator[System]:
+    """A system in this home, from the moment when it is ready; ended by its own process id.
+
+    A new home has Prefect's database already, unless the whole of a first start is wanted.
+    """
+    if migrated:
+        prefect_database.give(home)
     port = free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     settings = {"DBACKUP_HOME": str(home), "DBACKUP_WEB_PORT": str(port), "PREFECT_HOME": str(home / "profiles")}
