@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -26,12 +26,16 @@ asyncio.run(provide_database_interface().create_db())
 
 
 def give(home: Path) -> None:
-    """Put a copy into a home that has no server's folder yet."""
-    folder = home / "prefect"
-    if not folder.exists():
-        folder.mkdir(mode=0o700, parents=True)
-        shutil.copyfile(_migrated(), folder / DATABASE)
-        (folder / DATABASE).chmod(0o600)
+    """Put a copy into a home that has none yet, and a key: to have the one without the other is an error."""
+    if not (home / "prefect").exists():
+        (home / "prefect").mkdir(mode=0o700, parents=True)
+        _private(home / "prefect" / DATABASE, _migrated().read_bytes())
+        _private(home / "encryption.key", secrets.token_hex(32).encode())
+
+
+def _private(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
 
 
 def _migrated() -> Path:

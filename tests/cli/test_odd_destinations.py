@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -47,17 +48,18 @@ def _on_sftp(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[s
 @contextmanager
 def _on_s3(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
     (tmp_path / "served" / BUCKET).mkdir(parents=True)
-    with rclone_serving(tmp_path / "served", "--dir-cache-time", "0s") as server:  # we write behind its back
+    with rclone_serving(tmp_path / "served", "--dir-cache-time", "100ms") as server:  # we write behind its back
         yield server.url("here"), tmp_path / "served" / BUCKET / "here"
 
 
 @pytest.fixture(params=[_on_this_machine, _on_sftp, _on_s3], ids=["folder", "sftp", "s3"])
 def place(request: pytest.FixtureRequest, dbackup: Dbackup, tmp_path: Path) -> Iterator[Place]:
     """An empty destination, saved."""
+    name = f"odd-{secrets.token_hex(4)}"  # the catalog remembers what was in one of the same name
     with request.param(tmp_path, request) as (url, folder):
-        saved.add_storage(LOCAL_ADMINISTRATOR, "odd", url)
-        yield Place("odd", folder)
-        saved.remove_storage(LOCAL_ADMINISTRATOR, "odd")
+        saved.add_storage(LOCAL_ADMINISTRATOR, name, url)
+        yield Place(name, folder)
+        saved.remove_storage(LOCAL_ADMINISTRATOR, name)
 
 
 @pytest.fixture
