@@ -96,8 +96,8 @@ def run(extent: Extent, tell: Callable[[News], None], started: Callable[[], None
         shared = bool(os.environ.get("PREFECT_API_URL"))
         if not shared:
             stack.enter_context(embedded.in_use(current))
-        server = [] if shared else [_server(current)]
         pages = [] if extent.only_worker else [_web(current)]
+        server = [] if shared else [_server(current)]
         parts = [*server, _worker(extent.labels), *pages]
         supervisor = Supervisor(parts, current.home / LOGS, tell)
         try:
@@ -181,6 +181,12 @@ def _worker(labels: tuple[str, ...]) -> Part:
 
 
 def _web(current: Settings) -> Part:
+    """The pages. Their port is looked at now, before anything is ended or started, and before each start."""
+
+    def require_port() -> None:
+        _require_free(current.web_host, current.web_port, "DBACKUP_WEB_PORT")
+
+    require_port()
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(current.web_host, current.web_host)  # noqa: S104
     url = f"http://{f'[{host}]' if ':' in host else host}:{current.web_port}"
     return Part(
@@ -189,7 +195,7 @@ def _web(current: Settings) -> Part:
         ready=lambda: _answers(f"{url}/health"),
         address=lambda: url,
         environment=_api,
-        prepare=lambda: _require_free(current.web_host, current.web_port, "DBACKUP_WEB_PORT"),
+        prepare=require_port,
     )
 
 

@@ -13,7 +13,11 @@ SECONDS = 180  # a machine with much else to do takes its time; nothing waits lo
 def until(condition: Callable[[], object], what: str, *, seconds: float = SECONDS) -> None:
     """Wait until the condition holds; fail with what was waited for when it does not."""
     deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
+        answered = time.monotonic()
+        if answered > deadline:
             pytest.fail(f"waited {seconds:.0f} seconds for {what}")
-        time.sleep(0.02)
+        time.sleep(min(1.0, max(0.02, 4 * (answered - asked))))  # asking takes time from what is waited for

@@ -17,6 +17,7 @@ import pytest
 from blocks.api import prefect_api
 from blocks.embedded import folder, running
 from core.settings import Settings, settings
+from tests import prefect_database
 from tests.waiting import until
 
 
@@ -108,8 +109,7 @@ def test_a_damaged_address_is_no_server(tmp_path: Path, text: str) -> None:
 
 def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "DBACKUP_SERVER_IDLE": "5"}
-    (tmp_path / "prefect").mkdir(mode=0o700)
-    (tmp_path / "encryption.key").write_text("00" * 32)
+    prefect_database.give(tmp_path)
     with subprocess.Popen([sys.executable, "-m", "blocks.server"], env=environment) as server:
         until((tmp_path / "prefect" / "server.json").exists, "the server to answer")
         assert server.wait(60) == 0

@@ -31,7 +31,8 @@ from core.jobs import JobSpec
 from core.sealing import EncryptionKey, EncryptionKeys, is_sealed
 from core.settings import settings
 from flows.backup import backup
-from tests.home import files_of
+from tests import prefect_database
+from tests.home import end_server, files_of
 from tests.waiting import until
 
 HOST, USER, PASSWORD = "db-with-a-secret-name.invalid", "secret-user-7f3a", "Pa55-word/with=odd%chars"
@@ -200,20 +201,17 @@ def test_an_old_key_still_opens_and_a_new_one_seals_from_now_on(tmp_path: Path) 
     old, new = EncryptionKey.generate(), EncryptionKey.generate()
 
     def dbackup(*arguments: str, keys: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "DBACKUP_SERVER_IDLE": "5"}
-        environment["DBACKUP_ENCRYPTION_KEY"] = keys
+        environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "DBACKUP_ENCRYPTION_KEY": keys}
         command = [Path(sys.executable).with_name("dbackup"), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    def server_ended() -> bool:
-        return not (tmp_path / "prefect" / "server.json").exists()
-
+    prefect_database.give(tmp_path)
     assert dbackup("source", "add", "shop", "sqlite:////tmp/shop.db", keys=old.key.hex()).returncode == 0
     assert dbackup("key", "create", "vault", keys=old.key.hex()).returncode == 0
-    until(server_ended, "the embedded server to end")
+    end_server(tmp_path)
     listed = dbackup("key", "list", keys=f"{new.key.hex()},{old.key.hex()}")
     assert (listed.returncode, "vault" in listed.stdout) == (0, True), listed.stderr
-    until(server_ended, "the embedded server to end")
+    end_server(tmp_path)
     refused = dbackup("key", "list", keys=new.key.hex())
     assert refused.returncode == 1
     assert old.key_id in refused.stderr

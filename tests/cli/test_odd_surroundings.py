@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from cli.exits import FAILED
+from tests import prefect_database
 from tests.cli.conftest import COMMAND, Dbackup
-from tests.waiting import until
+from tests.home import end_server
 
 
 @pytest.fixture
@@ -21,13 +21,12 @@ def odd_home(tmp_path: Path) -> Iterator[Path]:
     """A home whose name means something else in URLs; its server is ended by its own process id."""
     home = tmp_path / "a %41?x=1#c 'é"
     yield home
-    address = home / "prefect" / "server.json"
-    os.kill(json.loads(address.read_text())["pid"], signal.SIGTERM)
-    until(lambda: not address.exists(), "the server to end")
+    end_server(home)
 
 
 def test_a_home_of_any_name_keeps_everything_inside(dbackup: Dbackup, odd_home: Path, shop: Path) -> None:
     above = set(odd_home.parent.iterdir())
+    prefect_database.give(odd_home)
     environment = {"DBACKUP_HOME": str(odd_home)}
     assert dbackup.apart("source", "add", "shop", shop, **environment).code == 0
     assert dbackup.apart("backup", "shop", "--to", odd_home / "b", **environment).code == 0

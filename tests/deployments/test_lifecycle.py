@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -166,7 +165,6 @@ def outcomes(runs: Runs, seconds: float = FINAL_SECONDS) -> dict[str, RunState |
     ended: dict[str, RunState | None] = {}
 
     def all_over() -> bool:
-        time.sleep(0.5)  # who asks without a pause takes the processor from what is waited for
         ended.update({name: outcome(run) for name, run in runs.items() if not ended.get(name)})
         return all(ended.values())
 
