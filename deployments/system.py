@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import httpx
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 END_SECONDS = 25.0  # that the worker takes at most to end what runs
 LOGS = "logs"
+CARETAKER = "deployments.caretaker"  # imports Prefect
 
 
 @contextmanager
@@ -100,6 +102,7 @@ def run(extent: Extent, tell: Callable[[News], None], started: Callable[[], None
         server = [] if shared else [_server(current)]
         parts = [*server, _worker(extent.labels), *pages]
         supervisor = Supervisor(parts, current.home / LOGS, tell)
+        Thread(target=import_module, args=(CARETAKER,), daemon=True).start()  # takes as long as the server's start
         try:
             supervisor.start(ended)
             if not ended.is_set():
@@ -126,7 +129,7 @@ def _require_shared(current: Settings) -> None:
 
 @lru_cache(maxsize=1)
 def _caretaker(labels: tuple[str, ...]) -> Caretaker:
-    from deployments.caretaker import Caretaker  # Prefect takes seconds to import: the server starts meanwhile
+    from deployments.caretaker import Caretaker
 
     return Caretaker(labels)
 
