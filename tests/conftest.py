@@ -2,8 +2,10 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from core import masking
 
@@ -25,6 +27,31 @@ pytest_plugins = [
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: the tests that interrupt
 # a command could not. A handler of our own is not inherited; the default is.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SHARING = {  # the modules whose tests share one system that runs: in two processes of the tests it would run twice
+    "tests/dashboard/test_dialogs.py",
+    "tests/dashboard/test_restore_journey.py",
+    "tests/deployments/test_runs.py",
+    "tests/deployments/test_system.py",
+}
+
+
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A module's tests go to one process, and so do those of all modules that share the system."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module: str = super()._split_scope(nodeid)
+        return "the shared system" if module in SHARING else module
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    found = {item.nodeid.partition("::")[0] for item in items if "shared_system" in item.fixturenames}
+    assert found <= SHARING, "tests/conftest.py names the modules that share the system"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True, scope="module")
