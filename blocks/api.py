@@ -19,6 +19,7 @@ from prefect.settings import (
 from prefect.settings.legacy import Setting
 from pydantic import SecretStr
 
+from blocks import time_zones
 from blocks.embedded import Api, embedded, in_use, running
 from core.errors import ConnectionError
 from core.settings import settings
@@ -28,6 +29,7 @@ from core.settings import settings
 RETRIES = 2  # of a request, after two and four seconds: for a server that is busy
 RECONNECTIONS = 2  # of the stream of events: more would wait between two attempts
 _current: ContextVar[Api | None] = ContextVar("prefect_api", default=None)
+time_zones.remember()
 
 
 @contextmanager

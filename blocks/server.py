@@ -90,8 +90,10 @@ def _server() -> uvicorn.Server:
     from prefect.server.database.dependencies import set_database_config
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
+    from blocks import time_zones
     from blocks.server_database import WaitingSqlite
 
+    time_zones.remember()
     set_database_config(WaitingSqlite(connection_url=PREFECT_API_DATABASE_CONNECTION_URL.value()))
     # The setting chooses only which interface opens first; one whose files are not found is not served at all.
     prefect.__ui_v2_static_path__ = Path(os.devnull) / "ui-v2"
