@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -137,3 +137,12 @@ def test_a_label_that_is_edited_in_prefect_is_followed_when_a_worker_begins(clie
     assert jobs.deployment(client, "default").work_queue_name == "default"
     jobs.adopt()
     assert jobs.deployment(client, "default").work_queue_name == "tokyo"
+
+
+@pytest.mark.parametrize(("given", "last"), [(None, "prefect.engine"), ("sleep 1", "1")])
+def test_a_run_is_carried_out_by_the_engine_itself_unless_its_pool_says_otherwise(given: str | None, last: str) -> None:
+    configuration = Worker.job_configuration(command=given)
+    configuration.prepare_for_flow_run(FlowRun(flow_id=uuid4()))
+    assert configuration.command
+    assert configuration.command.split()[-1] == last
+    assert configuration._command_configured, "or Prefect starts a process that looks for the flow first"
