@@ -28,6 +28,9 @@ while True:
     time.sleep(0.0005)
 """
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER
+DEAF_WITH_CHILD = (
+    f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {DEAF!r}, sys.argv[1] + '.child']); {DEAF}"
+)
 ALONE = """
 import sys
 from pathlib import Path
@@ -135,10 +138,13 @@ def test_a_part_that_cannot_be_prepared_again_is_put_off_and_the_others_are_look
 
 
 def test_a_part_that_does_not_end_when_it_is_asked_to_is_made_to(tmp_path: Path) -> None:
-    with looked_after([part(tmp_path, "deaf", DEAF, stop_seconds=0.2)], tmp_path) as news:
+    with looked_after([part(tmp_path, "deaf", DEAF_WITH_CHILD, stop_seconds=0.2)], tmp_path) as news:
         process = process_of(tmp_path, "deaf")
+        child = tmp_path / "deaf.pid.child"
+        until(lambda: child.exists() and child.read_text(), "what it has started to run")
     assert told(news, Change.KILLED) == ["deaf"]
     assert not is_alive(process)
+    until(lambda: not is_alive(int(child.read_text())), "what it has started to be ended, too")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from deployments.client import prefect_client
 from deployments.runs import Run
 from services.records import executions
 from tests import prefect_database
+from tests.environment import without_ours
 from tests.system import COMMAND, System, report_of, system_up, user_of
 from tests.waiting import until
 
@@ -93,9 +94,8 @@ def stored(backups: Path) -> set[str]:
 
 def refused(**variables: str) -> subprocess.CompletedProcess[str]:
     """``dbackup up`` where it cannot run."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("DBACKUP_", "PREFECT_"))}
     done = subprocess.run(
-        [COMMAND, "up"], env={**own, **variables}, capture_output=True, text=True, timeout=120, check=False
+        [COMMAND, "up"], env={**without_ours(), **variables}, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1, done
     assert "Traceback" not in done.stdout + done.stderr
@@ -292,6 +292,15 @@ def test_a_port_that_somebody_else_uses_is_named_with_its_setting(tmp_path: Path
         done = refused(DBACKUP_HOME=str(tmp_path), **{setting: port})
     assert f"port {port} of 127.0.0.1 cannot be used" in done.stderr
     assert f"set {setting} to another one" in done.stderr
+    assert not (tmp_path / "logs").exists(), "nothing was started"
+
+
+def test_a_port_of_the_pages_that_somebody_else_uses_ends_no_server(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, prefect_client():
+        before = embedded.running(settings())
+        refused(DBACKUP_HOME=str(home), DBACKUP_WEB_PORT=str(taken.getsockname()[1]))
+        assert before
+        assert embedded.running(settings()) == before
 
 
 def test_a_home_that_cannot_be_written_is_said(tmp_path: Path) -> None:
