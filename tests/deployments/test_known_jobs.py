@@ -129,7 +129,10 @@ def test_what_somebody_changes_in_prefect_is_seen_when_all_are_read_anew(
     found.everything()
     prefect.jobs["job-1"] = saved("job-1", "wiki")
     until(lambda: source_of(found.everything(), "job-1") == "wiki", "the next reading")
+    assert prefect.single == [], "nobody has told of it, so no job was asked for by itself"
     monkeypatch.setattr(known_jobs, "SHORTEST", 3600.0)
+    before = prefect.everything
+    until(lambda: prefect.everything > before, "the last reading, after which the thread sleeps for long")
 
 
 def test_whoever_asks_before_the_first_reading_is_over_waits_for_it(

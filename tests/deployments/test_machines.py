@@ -90,11 +90,12 @@ def until_they_end(*runs: str) -> None:
 def test_runs_spread_over_the_machines_and_a_label_sends_one_to_the_machine_that_serves_it(two: Two) -> None:
     pool.set_limit(4)
     with locked(two.shop):
-        spread = _on_each(two, "spread")
+        spread = _on_each(two, "spread", at_once=3)
         bound, waiting = begin("bound", "there", LABEL), begin("unserved", "there", "tokyo")
         until_they_run(*spread, bound)
     until_they_end(*spread, bound)
     assert {state_of(run) for run in (*spread, bound)} == {StateType.COMPLETED}
+    assert {host_of(run) for run in spread} == {two.first.name, two.second.name}
     assert host_of(bound) == two.second.name
     assert state_of(waiting) is StateType.SCHEDULED
     assert pool.look().served == {"default", LABEL}
@@ -106,7 +107,8 @@ def test_runs_spread_over_the_machines_and_a_label_sends_one_to_the_machine_that
 def test_a_machine_that_dies_costs_only_its_own_runs_and_another_one_ends_them(two: Two) -> None:
     pool.set_limit(2)
     with locked(two.shop):
-        lost, kept = _on_each(two, "held")
+        of = {host_of(run): run for run in _on_each(two, "held", at_once=1)}
+        lost, kept = of[two.first.name], of[two.second.name]
         two.processes[0].kill()
         until(lambda: state_of(lost) is StateType.CRASHED, "the run to be ended", seconds=SECONDS + LOST_AFTER)
         assert state_of(kept) is StateType.RUNNING
@@ -120,17 +122,15 @@ def test_a_machine_that_dies_costs_only_its_own_runs_and_another_one_ends_them(t
     assert (state_of(again), host_of(again)) == (StateType.COMPLETED, two.second.name)
 
 
-def _on_each(two: Two, name: str) -> tuple[str, str]:
-    """A run on each machine, which waits there: of eight at most, as one may be busy. Fails when one takes all."""
-    runs: dict[str, str] = {}
-    for number in range(8):
-        run = begin(f"{name}-{number}")
-        until_they_run(run)
-        if runs.setdefault(host_of(run), run) != run:  # the other one is asked for in vain
-            pool.set_limit(number + 3)
-        if len(runs) == 2:
-            break
-    return runs[two.first.name], runs[two.second.name]
+def _on_each(two: Two, name: str, at_once: int) -> list[str]:
+    """Runs that wait on the machines: so many at once, then, as one machine may be busy, more until each has one."""
+    runs = [begin(f"{name}-{number}") for number in range(at_once)]
+    until_they_run(*runs)
+    while len({host_of(run) for run in runs}) < len(two.site.machines) and len(runs) < 8:
+        pool.set_limit(len(runs) + 2)  # those that run in vain keep their places
+        runs.append(begin(f"{name}-{len(runs)}"))
+        until_they_run(runs[-1])
+    return runs
 
 
 def test_a_folder_of_one_machine_is_told_to_lie_there_on_another_and_can_be_brought_along(two: Two) -> None:
