@@ -12,11 +12,6 @@ from zoneinfo import available_timezones
 from prefect.types import _datetime
 
 
-@cache
-def _known() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
 def remember() -> None:
     """Let Prefect, in this process, read the list once."""
-    vars(_datetime)["available_timezones"] = _known
+    _datetime.available_timezones = cache(available_timezones)  # type: ignore[attr-defined]

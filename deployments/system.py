@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 END_SECONDS = 25.0  # that the worker takes at most to end what runs
 LOGS = "logs"
-CARETAKER = "deployments.caretaker"  # imports Prefect
 
 
 @contextmanager
@@ -102,7 +101,8 @@ def run(extent: Extent, tell: Callable[[News], None], started: Callable[[], None
         server = [] if shared else [_server(current)]
         parts = [*server, _worker(extent.labels), *pages]
         supervisor = Supervisor(parts, current.home / LOGS, tell)
-        Thread(target=import_module, args=(CARETAKER,), daemon=True).start()  # takes as long as the server's start
+        # It imports Prefect, which takes seconds: the server starts meanwhile.
+        Thread(target=import_module, args=("deployments.caretaker",), daemon=True).start()
         try:
             supervisor.start(ended)
             if not ended.is_set():

@@ -65,7 +65,7 @@ def _settle() -> None:
     log.info("could take nothing for a while: settling what was missed", jobs=len(missed.settle()))
 
 
-class Configuration(ProcessJobConfiguration):
+class RunConfiguration(ProcessJobConfiguration):
     """How a run is started: by the engine itself, for the flows are installed here.
 
     Without a command, Prefect first starts a process that looks for the files of the flow, and then imports all of
@@ -80,7 +80,7 @@ class Configuration(ProcessJobConfiguration):
 class Worker(ProcessWorker):
     """A process worker that knows what it runs, and ends in order."""
 
-    job_configuration = Configuration
+    job_configuration = RunConfiguration
 
     @classmethod
     def __dispatch_key__(cls) -> str:

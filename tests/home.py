@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests import prefect_database
+from tests.environment import ours
 
 IDLE_SECONDS = 600
 
@@ -27,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("home")
     prefect_database.give(folder)
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("DBACKUP_", "PREFECT_"))]:
+        for name in ours():
             if name != "DBACKUP_TEST_CACHE":
                 patch.delenv(name)
         patch.setenv("DBACKUP_HOME", str(folder))

@@ -20,6 +20,7 @@ import httpx
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from tests.environment import without_ours
 from tests.servers import install
 from tests.servers.postgresql import Server, running
 from tests.servers.processes import free_port, started
@@ -34,7 +35,6 @@ LOST_AFTER = 35  # seconds
 S3_BUCKET = "machines"
 _ISOLATED = ("unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _BOOT = 'hostname "$0" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
-_SETTINGS = ("DBACKUP_", "PREFECT_")
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,8 @@ class Machine:
     @property
     def environment(self) -> dict[str, str]:
         """What every program on it has for settings: the servers of all, and a home of its own."""
-        foreign = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
         own = {"DBACKUP_HOME": str(self.home), "DBACKUP_SCRATCH": str(self.folder / "scratch")}
-        return {**foreign, **self.shared, **own, "PREFECT_HOME": str(self.folder / "profiles")}
+        return {**without_ours(), **self.shared, **own, "PREFECT_HOME": str(self.folder / "profiles")}
 
     def dbackup(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         """A command that somebody types on it."""

@@ -6,16 +6,20 @@ They take some ten seconds of processor time in every new home, so they are done
 from __future__ import annotations
 
 import fcntl
-import os
-import secrets
+import shutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from blocks.embedded import DATABASE
+from blocks.encryption_key import FILE
+from blocks.private_files import written_once
+from core.sealing import EncryptionKey
+from tests.environment import without_ours
 from tests.servers.install import cache
 
 _MIGRATE = """
@@ -29,13 +33,8 @@ def give(home: Path) -> None:
     """Put a copy into a home that has none yet, and a key: to have the one without the other is an error."""
     if not (home / "prefect").exists():
         (home / "prefect").mkdir(mode=0o700, parents=True)
-        _private(home / "prefect" / DATABASE, _migrated().read_bytes())
-        _private(home / "encryption.key", secrets.token_hex(32).encode())
-
-
-def _private(path: Path, content: bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(content)
+        shutil.copy(_migrated(), home / "prefect" / DATABASE)  # as private as it was made
+        written_once(home / FILE, EncryptionKey.generate().key.hex())
 
 
 def _migrated() -> Path:
@@ -44,21 +43,18 @@ def _migrated() -> Path:
     if made.exists():
         return made
     made.parent.mkdir(parents=True, exist_ok=True)
-    with made.with_suffix(".lock").open("w") as lock:
+    with made.with_suffix(".lock").open("w") as lock, TemporaryDirectory(dir=made.parent) as folder:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            _migrate(made.with_suffix(".new"))
-            made.with_suffix(".new").rename(made)
+            _migrate(Path(folder)).rename(made)
     return made
 
 
-def _migrate(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    foreign = {name: value for name, value in os.environ.items() if not name.startswith(("DBACKUP_", "PREFECT_"))}
-    own = {
-        "PREFECT_HOME": str(path.with_suffix(".home")),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}",
-    }
-    subprocess.run([sys.executable, "-c", _MIGRATE], env={**foreign, **own}, check=True, timeout=200)
-    with closing(sqlite3.connect(path)) as connection:
+def _migrate(folder: Path) -> Path:
+    """Let Prefect make its database in a folder, and give the one file that it is."""
+    environment = {**without_ours(), "PREFECT_HOME": str(folder)}
+    subprocess.run([sys.executable, "-c", _MIGRATE], env=environment, check=True, timeout=200)
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (folder / DATABASE).chmod(0o600)
+    return folder / DATABASE

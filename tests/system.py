@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -17,13 +16,13 @@ from typing import Any
 import pytest
 
 from tests import prefect_database
+from tests.environment import ours, without_ours
 from tests.home import forget_settings
 from tests.servers.processes import free_port
 from tests.waiting import until
 
 COMMAND = Path(sys.executable).with_name("dbackup")
 START_SECONDS, END_SECONDS = 240, 90  # on a machine with much else to do
-_FOREIGN = ("DBACKUP_", "PREFECT_")
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,8 @@ def system_up(home: Path, *options: str, migrated: bool = True, **variables: str
     if migrated:
         prefect_database.give(home)
     port = free_port()
-    own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     settings = {"DBACKUP_HOME": str(home), "DBACKUP_WEB_PORT": str(port), "PREFECT_HOME": str(home / "profiles")}
-    environment = {**own, **settings, **variables}
+    environment = {**without_ours(), **settings, **variables}
     log, answer = home.parent / "up.log", home.parent / "up.json"
     with log.open("ab") as errors, answer.open("wb") as output:
         process = subprocess.Popen(
@@ -110,7 +108,7 @@ def system_up(home: Path, *options: str, migrated: bool = True, **variables: str
 def user_of(home: Path, **variables: str) -> Iterator[None]:
     """Within this context this process uses another home, and has these settings."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+        for name in ours():
             patch.delenv(name)
         patch.setenv("DBACKUP_HOME", str(home))
         patch.setenv("PREFECT_HOME", str(home / "profiles"))

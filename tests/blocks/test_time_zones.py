@@ -18,15 +18,15 @@ def test_the_list_is_read_once_for_any_number_of_schedules(monkeypatch: pytest.M
         read.append(1)
         return {"Europe/Berlin"}
 
-    monkeypatch.setattr(_datetime, "available_timezones", zones)
+    monkeypatch.setattr(_datetime, "available_timezones", zones)  # as Prefect has it, and as it is again afterwards
     CronSchedule(cron="0 3 * * *", timezone="Europe/Berlin")
     assert read, "where Prefect does not ask any more, nothing has to be remembered"
+    read.clear()
+    monkeypatch.setattr(time_zones, "available_timezones", zones)
     time_zones.remember()
-    before = time_zones._known.cache_info().misses
     for kind in (CronSchedule, ServersCronSchedule):
         for hour in range(20):
             assert kind(cron=f"0 {hour} * * *", timezone="Europe/Berlin").timezone == "Europe/Berlin"
         with pytest.raises(ValidationError, match="Invalid timezone"):
             kind(cron="0 3 * * *", timezone="Europe/Atlantis")
     assert len(read) == 1
-    assert time_zones._known.cache_info().misses <= max(before, 1)
