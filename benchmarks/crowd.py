@@ -28,7 +28,7 @@ from core.naming import backup_folder, job_slug
 from core.reports import BackupReport, StoredCopy
 from core.settings import settings
 from core.states import RunState
-from db.models import BackupRow, ExecutionRow, LocationRow, Table, VerificationRow
+from db.models import BackupRow, ExecutionRow, LocationRow, Standing, Table, VerificationRow
 from deployments.client import prefect_client
 from deployments.jobs import deployment
 from services.accounts.users import NewUser
@@ -38,6 +38,7 @@ from services.records import database
 ADMINISTRATOR, PASSWORD = "ada", "correct horse battery staple"
 STORAGES = ("attic", "nas", "cloud")
 DAYS, AT_ONCE = 400, 2000
+CHECKED = 4  # of so many backups one was checked again
 STATES = [RunState.SUCCESS] * 40 + [RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED]
 Row = Mapping[str, object]
 
@@ -140,7 +141,9 @@ def _write_backups(wanted: list[Job], number: int, chance: random.Random) -> Non
             for storage in STORAGES[: 2 + count % 2]
         ]
         _write(LocationRow, (_copy(count, one, storage, slug) for count, one, storage, slug in copies))
-        _write(VerificationRow, (_check(count, one, storage) for count, one, storage, _ in copies if not count % 4))
+        _write(
+            VerificationRow, (_check(count, one, storage) for count, one, storage, _ in copies if not count % CHECKED)
+        )
 
 
 def _manifest(one: Job, moment: datetime, chance: random.Random) -> Manifest:
@@ -170,8 +173,13 @@ def _backup(one: Job, manifest: Manifest) -> Row:
 
 
 def _copy(count: int, manifest: Manifest, storage: str, slug: str) -> Row:
-    folder = backup_folder(slug, manifest.backup_id)
-    return {"backup_id": manifest.backup_id, "storage": storage, "folder": folder, "locked": not count % 500}
+    check = _check(count, manifest, storage) if not count % CHECKED else {}
+    found = Standing.UNCHECKED if not check else Standing.PASSED if check["passed"] else Standing.FAILED
+    return {
+        "backup_id": manifest.backup_id, "storage": storage, "folder": backup_folder(slug, manifest.backup_id),
+        "locked": not count % 500, "standing": found.value, "checked_at": check.get("moment"),
+        "check_method": check.get("method", ""), "check_detail": check.get("detail", ""),
+    }  # fmt: skip
 
 
 def _check(count: int, manifest: Manifest, storage: str) -> Row:

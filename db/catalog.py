@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import BackupNotFound
 from core.manifest import Manifest
-from db.models import BackupRow, LocationRow, Table, VerificationRow
+from db.models import BackupRow, LocationRow, Standing, Table, VerificationRow
 from db.session import Database
 from db.upserts import insert_into
 
@@ -71,7 +71,7 @@ class Catalog:
         copy = {"backup_id": manifest.backup_id, "storage": storage, "folder": folder, "locked": locked}
         with self._database.session() as session:
             _put(session, BackupRow, backup)
-            _put(session, LocationRow, copy)
+            _put(session, LocationRow, copy, at_first=_last_check(session, manifest.backup_id, storage))
 
     def backups(self, *, limit: int | None = None, offset: int = 0, job: str | None = None) -> list[Entry]:
         """Backups, newest first, of one job (its name or slug) or of all; at most ``limit``, None for every one."""
@@ -129,17 +129,19 @@ class Catalog:
 
     def verified(self, backup_id: str, *, storage: str, method: str, passed: bool, detail: str = "") -> None:
         """Keep the result of a check."""
+        check = VerificationRow(
+            backup_id=backup_id,
+            storage=storage,
+            moment=datetime.now(UTC),
+            method=method,
+            passed=passed,
+            detail=detail,
+        )
+        found = _standing(check)
+        copy = update(LocationRow).where(LocationRow.backup_id == backup_id, LocationRow.storage == storage)
         with self._database.session() as session:
-            session.add(
-                VerificationRow(
-                    backup_id=backup_id,
-                    storage=storage,
-                    moment=datetime.now(UTC),
-                    method=method,
-                    passed=passed,
-                    detail=detail,
-                )
-            )
+            session.add(check)
+            session.execute(copy.values(found))
 
     def verifications(self, backup_id: str) -> Sequence[Verification]:
         """Every check of a backup, newest first."""
@@ -149,11 +151,33 @@ class Catalog:
             return [Verification(row.storage, row.moment, row.method, row.passed, row.detail) for row in rows]
 
 
-def _put(session: Session, table: type[Table], values: Mapping[str, object]) -> None:
-    """Insert a row or bring it up to date, in one statement: several uploads may record one backup at once."""
-    statement = insert_into(session, table).values(values)
+def _put(
+    session: Session, table: type[Table], values: Mapping[str, object], *, at_first: Mapping[str, object] | None = None
+) -> None:
+    """Insert a row or bring it up to date, in one statement: several uploads may record one backup at once.
+
+    ``at_first`` is only what a new row begins with.
+    """
+    statement = insert_into(session, table).values({**values, **(at_first or {})})
     key = [column.name for column in table.__table__.primary_key]
     session.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
+
+
+def _last_check(session: Session, backup_id: str, storage: str) -> Mapping[str, object]:
+    """What is known of a copy that is seen again after its storage was away: its checks outlive it."""
+    query = select(VerificationRow).where(VerificationRow.backup_id == backup_id, VerificationRow.storage == storage)
+    newest = session.scalars(query.order_by(VerificationRow.number.desc()).limit(1)).first()
+    return _standing(newest) if newest else {}
+
+
+def _standing(check: VerificationRow) -> Mapping[str, object]:
+    """What a copy shows of its newest check."""
+    return {
+        "standing": (Standing.PASSED if check.passed else Standing.FAILED).value,
+        "checked_at": check.moment,
+        "check_method": check.method,
+        "check_detail": check.detail,
+    }
 
 
 def _entry(row: BackupRow) -> Entry:

@@ -5,15 +5,15 @@ No manifest is parsed here; whoever wants one backup in full asks the catalog fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, Subquery, and_, exists, false, func, or_, select
+from sqlalchemy import CTE, ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session, defer, lazyload
 
-from db.models import BackupRow, LocationRow, VerificationRow
+from db.models import BackupRow, LocationRow, Standing, VerificationRow
 from db.session import Database
 
 _WILD = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
@@ -165,36 +165,25 @@ class Inventory:
 
     def checks(self, sources: frozenset[str] | None = None, *, limit: int, offset: int = 0) -> list[Checked]:
         """A page of copies: those whose newest check failed, those never checked, then the oldest checks first."""
-        newest = _newest_check_of_each_copy()
         order = (
-            func.coalesce(VerificationRow.passed, false()),
-            VerificationRow.number.is_(None),
-            VerificationRow.moment,
+            LocationRow.standing,
+            LocationRow.checked_at,
             LocationRow.backup_id.desc(),
             LocationRow.storage,
         )
-        page = (
-            select(LocationRow.backup_id, LocationRow.storage, VerificationRow.number)
-            .outerjoin(newest, _same_copy(newest.c))
-            .outerjoin(VerificationRow, VerificationRow.number == newest.c.number)
+        query = (
+            select(BackupRow, LocationRow)
+            .options(defer(BackupRow.manifest), lazyload(BackupRow.locations))
+            .select_from(LocationRow)
+            .join(BackupRow, BackupRow.backup_id == LocationRow.backup_id)
             .order_by(*order)
         )
-        page = _of_sources(page, sources)
-        with (
-            self._database.session() as session
-        ):  # what is sorted are all copies, so they are sorted without their rows
-            chosen = page.limit(limit).offset(offset).subquery()
-            query = (
-                select(BackupRow, LocationRow, VerificationRow)
-                .options(defer(BackupRow.manifest), lazyload(BackupRow.locations))
-                .join(chosen, BackupRow.backup_id == chosen.c.backup_id)
-                .join(LocationRow, _same_copy(chosen.c))
-                .outerjoin(VerificationRow, VerificationRow.number == chosen.c.number)
-                .order_by(*order)
-            )
+        if sources is not None:
+            query = query.where(BackupRow.source.in_(sources))
+        with self._database.session() as session:
             return [
-                Checked(backup.backup_id, backup.job_name, backup.started_at, backup.size, _copy(place, check))
-                for backup, place, check in session.execute(query)
+                Checked(backup.backup_id, backup.job_name, backup.started_at, backup.size, _copy(place))
+                for backup, place in session.execute(query.limit(limit).offset(offset))
             ]
 
     def copies(self, sources: frozenset[str] | None = None) -> int:
@@ -204,18 +193,10 @@ class Inventory:
 
     def health(self, sources: frozenset[str] | None = None) -> Health:
         """How many copies there are of everything, or of backups of these sources, and what their checks found."""
-        newest = _newest_check_of_each_copy()
-        query = (
-            select(VerificationRow.passed, func.count())
-            .select_from(LocationRow)
-            .outerjoin(newest, _same_copy(newest.c))
-            .outerjoin(VerificationRow, VerificationRow.number == newest.c.number)
-            .group_by(VerificationRow.passed)
-        )
-        query = _of_sources(query, sources)
+        query = _of_sources(select(LocationRow.standing, func.count()).group_by(LocationRow.standing), sources)
         with self._database.session() as session:
-            found: dict[bool | None, int] = dict(session.execute(query).tuples().all())
-        return Health(sum(found.values()), found.get(True, 0), found.get(False, 0))
+            found: dict[int, int] = dict(session.execute(query).tuples().all())
+        return Health(sum(found.values()), found.get(Standing.PASSED, 0), found.get(Standing.FAILED, 0))
 
     def by_storage(self) -> dict[str, Sum]:
         """What lies on each storage."""
@@ -266,18 +247,6 @@ def _of_sources(query: Select[Any], sources: frozenset[str] | None) -> Select[An
     return query.join(BackupRow, of_backup).where(BackupRow.source.in_(sources))
 
 
-def _newest_check_of_each_copy() -> Subquery:
-    return (
-        select(VerificationRow.backup_id, VerificationRow.storage, func.max(VerificationRow.number).label("number"))
-        .group_by(VerificationRow.backup_id, VerificationRow.storage)
-        .subquery()
-    )
-
-
-def _same_copy(columns: Any) -> ColumnElement[bool]:
-    return and_(columns.backup_id == LocationRow.backup_id, columns.storage == LocationRow.storage)
-
-
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.text:
@@ -301,8 +270,6 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 
 def _held(session: Session, query: Select[tuple[BackupRow]]) -> list[Held]:
-    rows = session.scalars(query).all()
-    checks = _newest_checks(session, [row.backup_id for row in rows])
     return [
         Held(
             row.backup_id,
@@ -315,23 +282,14 @@ def _held(session: Session, query: Select[tuple[BackupRow]]) -> list[Held]:
             row.size,
             row.dump_size,
             row.complete,
-            tuple(_copy(location, checks.get((row.backup_id, location.storage))) for location in row.locations),
+            tuple(_copy(location) for location in row.locations),
         )
-        for row in rows
+        for row in session.scalars(query)
     ]
 
 
-def _newest_checks(session: Session, backup_ids: Sequence[str]) -> Mapping[tuple[str, str], VerificationRow]:
-    newest = (
-        select(func.max(VerificationRow.number))
-        .where(VerificationRow.backup_id.in_(backup_ids))
-        .group_by(VerificationRow.backup_id, VerificationRow.storage)
+def _copy(location: LocationRow) -> Copy:
+    passed = None if location.checked_at is None else location.standing == Standing.PASSED
+    return Copy(
+        location.storage, location.locked, location.checked_at, passed, location.check_method, location.check_detail
     )
-    rows = session.scalars(select(VerificationRow).where(VerificationRow.number.in_(newest)))
-    return {(row.backup_id, row.storage): row for row in rows}
-
-
-def _copy(location: LocationRow, check: VerificationRow | None) -> Copy:
-    if check is None:
-        return Copy(location.storage, location.locked)
-    return Copy(location.storage, location.locked, check.moment, check.passed, check.method, check.detail)

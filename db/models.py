@@ -7,6 +7,7 @@ destinations, and the record of runs is history.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Text,
     TypeDecorator,
@@ -63,6 +65,14 @@ class Table(DeclarativeBase):
     )
 
 
+class Standing(IntEnum):
+    """What the newest check of a copy found; what somebody should look at comes first."""
+
+    FAILED = 0
+    UNCHECKED = 1
+    PASSED = 2
+
+
 class BackupRow(Table):
     """One backup, wherever its copies lie. ``manifest`` holds the bytes as they were stored.
 
@@ -97,7 +107,11 @@ class BackupRow(Table):
 
 
 class LocationRow(Table):
-    """One copy of a backup on one storage."""
+    """One copy of a backup on one storage, and what its newest check found: ``checked_at`` is None while there is none.
+
+    Each check is kept among the verifications, too; the newest stands here, so that a list sorted by it, and their
+    numbers, are read from an index. ``standing`` says first which copies somebody should look at.
+    """
 
     __tablename__ = "locations"
 
@@ -105,7 +119,13 @@ class LocationRow(Table):
     storage: Mapped[str] = mapped_column(Text, primary_key=True)
     folder: Mapped[str] = mapped_column(Text)
     locked: Mapped[bool] = mapped_column(default=False)
+    standing: Mapped[int] = mapped_column(SmallInteger, server_default=str(Standing.UNCHECKED.value))
+    checked_at: Mapped[datetime | None] = mapped_column(Moment)
+    check_method: Mapped[str] = mapped_column(Text, server_default=EMPTY)
+    check_detail: Mapped[str] = mapped_column(Text, server_default=EMPTY)
     backup: Mapped[BackupRow] = relationship(back_populates="locations")
+
+    __table_args__ = (Index("ix_locations_checks", "standing", "checked_at", backup_id.desc(), "storage"),)
 
 
 class OwedRow(Table):

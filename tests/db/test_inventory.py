@@ -129,6 +129,19 @@ def test_only_the_newest_check_of_each_copy_is_shown(database: Database, stocked
     assert all(copy.checked_at and copy.checked_at.tzinfo for copy in line.copies)
 
 
+def test_a_copy_that_is_seen_again_keeps_its_last_check(database: Database, stocked: Inventory) -> None:
+    catalog, one = Catalog(database), manifest(0)
+    catalog.verified(one.backup_id, storage="disk", method="read back", passed=True)
+    catalog.verified(one.backup_id, storage="disk", method="read back", passed=False, detail="torn")
+    record(database, one)
+    assert stocked.health() == Health(copies=6, passed=0, failed=1), "what is recorded again is not checked anew"
+    catalog.forget_location(one.backup_id, "disk")
+    assert stocked.health() == Health(copies=5, passed=0, failed=0)
+    record(database, one)
+    assert [one.copy.detail for one in stocked.checks(limit=1)] == ["torn"]
+    assert stocked.health() == Health(copies=6, passed=0, failed=1)
+
+
 def test_the_newest_complete_backup_of_a_job_is_neither_partial_nor_without_a_copy(
     database: Database, stocked: Inventory
 ) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 import db.migrations
 from db.executions import Executions, WantedRuns
+from db.inventory import Health, Inventory
 from db.session import Database
 
 MOMENT = "2026-01-01 00:00:00+00:00"
@@ -23,6 +24,11 @@ BACKUP = text(
 RUN = text(
     "INSERT INTO executions (execution_id, kind, job_name, state, created_at, summary, error, report)"
     " VALUES (:id, :kind, :job, 'SUCCESS', :at, '', '', :report)"
+)
+COPY = text("INSERT INTO locations (backup_id, storage, folder, locked) VALUES (:backup_id, 'disk', 'f', false)")
+CHECK = text(
+    "INSERT INTO verifications (backup_id, storage, moment, method, passed, detail)"
+    " VALUES (:backup_id, :storage, :at, 'read back', :passed, :detail)"
 )
 BACKUPS = [("b1", "nightly", "shop"), ("b2", "nightly", "shop"), ("b3", "mixed", "shop"), ("b4", "mixed", "crm")]
 RUNS = {
@@ -72,3 +78,33 @@ def test_runs_of_the_past_are_given_their_source_only_where_it_is_certain(
         name: source for name, (*_, source) in RUNS.items()
     }
     assert {one.target for one in found.values()} == {""}
+
+
+def test_copies_keep_the_newest_of_the_checks_that_were_made_before(
+    database: Database, migrated: Callable[[Connection, str], None]
+) -> None:
+    checks = [
+        ("b1", "disk", False, "torn"),
+        ("b1", "disk", True, ""),
+        ("b2", "disk", True, ""),
+        ("b2", "disk", False, "cut"),
+    ]
+    backup = {"job_name": "j", "source": "shop", "job_slug": "j", "started_at": MOMENT, "manifest": b"{}"}
+    with database.engine.begin() as connection:
+        migrated(connection, "0007")
+        for one in ("b1", "b2", "b3"):
+            connection.execute(BACKUP, {"backup_id": one, **backup})
+            connection.execute(COPY, {"backup_id": one})
+        for one, storage, passed, detail in [*checks, ("b3", "attic", True, "")]:
+            values = {"backup_id": one, "storage": storage, "at": MOMENT, "passed": passed, "detail": detail}
+            connection.execute(CHECK, values)
+        migrated(connection, "head")
+    inventory = Inventory(database)
+    found = [(one.backup_id, one.copy.passed, one.copy.method, one.copy.detail) for one in inventory.checks(limit=9)]
+    assert found == [("b2", False, "read back", "cut"), ("b3", None, "", ""), ("b1", True, "read back", "")]
+    assert inventory.health() == Health(copies=3, passed=1, failed=1)
+    assert all(one.copy.checked_at is None or one.copy.checked_at.tzinfo for one in inventory.checks(limit=9))
+    with database.engine.begin() as connection:
+        migrated(connection, "0007")
+        migrated(connection, "head")
+    assert inventory.health() == Health(copies=3, passed=1, failed=1), "nothing is lost on the way back"
