@@ -179,6 +179,7 @@ def _copy(count: int, manifest: Manifest, storage: str, slug: str) -> Row:
         "backup_id": manifest.backup_id, "storage": storage, "folder": backup_folder(slug, manifest.backup_id),
         "locked": not count % 500, "standing": found.value, "checked_at": check.get("moment"),
         "check_method": check.get("method", ""), "check_detail": check.get("detail", ""),
+        "size": manifest.files[0].size,
     }  # fmt: skip
 
 

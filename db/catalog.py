@@ -68,7 +68,13 @@ class Catalog:
             "dump_size": sum(file.dump_size for file in manifest.files),
             "complete": not manifest.missing,
         }
-        copy = {"backup_id": manifest.backup_id, "storage": storage, "folder": folder, "locked": locked}
+        copy = {
+            "backup_id": manifest.backup_id,
+            "storage": storage,
+            "folder": folder,
+            "locked": locked,
+            "size": backup["size"],
+        }
         with self._database.session() as session:
             _put(session, BackupRow, backup)
             _put(session, LocationRow, copy, at_first=_last_check(session, manifest.backup_id, storage))

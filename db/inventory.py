@@ -165,12 +165,7 @@ class Inventory:
 
     def checks(self, sources: frozenset[str] | None = None, *, limit: int, offset: int = 0) -> list[Checked]:
         """A page of copies: those whose newest check failed, those never checked, then the oldest checks first."""
-        order = (
-            LocationRow.standing,
-            LocationRow.checked_at,
-            LocationRow.backup_id.desc(),
-            LocationRow.storage,
-        )
+        order = (LocationRow.standing, LocationRow.checked_at, LocationRow.backup_id.desc(), LocationRow.storage)
         query = (
             select(BackupRow, LocationRow)
             .options(defer(BackupRow.manifest), lazyload(BackupRow.locations))
@@ -200,11 +195,7 @@ class Inventory:
 
     def by_storage(self) -> dict[str, Sum]:
         """What lies on each storage."""
-        query = (
-            select(LocationRow.storage, func.count(), func.sum(BackupRow.size))
-            .join(BackupRow, BackupRow.backup_id == LocationRow.backup_id)
-            .group_by(LocationRow.storage)
-        )
+        query = select(LocationRow.storage, func.count(), func.sum(LocationRow.size)).group_by(LocationRow.storage)
         with self._database.session() as session:
             return {storage: Sum(number, int(size or 0)) for storage, number, size in session.execute(query)}
 

@@ -109,8 +109,8 @@ class BackupRow(Table):
 class LocationRow(Table):
     """One copy of a backup on one storage, and what its newest check found: ``checked_at`` is None while there is none.
 
-    Each check is kept among the verifications, too; the newest stands here, so that a list sorted by it, and their
-    numbers, are read from an index. ``standing`` says first which copies somebody should look at.
+    ``size`` is in bytes, as its backup has it. Each check is kept among the verifications, too; what stands here lets
+    lists be sorted, and sums be made, from an index alone. ``standing`` comes first where somebody should look.
     """
 
     __tablename__ = "locations"
@@ -119,13 +119,17 @@ class LocationRow(Table):
     storage: Mapped[str] = mapped_column(Text, primary_key=True)
     folder: Mapped[str] = mapped_column(Text)
     locked: Mapped[bool] = mapped_column(default=False)
+    size: Mapped[int] = mapped_column(BigInteger, server_default="0")
     standing: Mapped[int] = mapped_column(SmallInteger, server_default=str(Standing.UNCHECKED.value))
     checked_at: Mapped[datetime | None] = mapped_column(Moment)
     check_method: Mapped[str] = mapped_column(Text, server_default=EMPTY)
     check_detail: Mapped[str] = mapped_column(Text, server_default=EMPTY)
     backup: Mapped[BackupRow] = relationship(back_populates="locations")
 
-    __table_args__ = (Index("ix_locations_checks", "standing", "checked_at", backup_id.desc(), "storage"),)
+    __table_args__ = (
+        Index("ix_locations_checks", "standing", "checked_at", backup_id.desc(), "storage"),
+        Index("ix_locations_storage_size", "storage", "size"),
+    )
 
 
 class OwedRow(Table):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 import db.migrations
 from db.executions import Executions, WantedRuns
-from db.inventory import Health, Inventory
+from db.inventory import Health, Inventory, Sum
 from db.session import Database
 
 MOMENT = "2026-01-01 00:00:00+00:00"
@@ -80,7 +80,7 @@ def test_runs_of_the_past_are_given_their_source_only_where_it_is_certain(
     assert {one.target for one in found.values()} == {""}
 
 
-def test_copies_keep_the_newest_of_the_checks_that_were_made_before(
+def test_copies_keep_their_size_and_the_newest_of_the_checks_that_were_made_before(
     database: Database, migrated: Callable[[Connection, str], None]
 ) -> None:
     checks = [
@@ -94,6 +94,7 @@ def test_copies_keep_the_newest_of_the_checks_that_were_made_before(
         migrated(connection, "0007")
         for one in ("b1", "b2", "b3"):
             connection.execute(BACKUP, {"backup_id": one, **backup})
+            connection.execute(text("UPDATE backups SET size = 10"))
             connection.execute(COPY, {"backup_id": one})
         for one, storage, passed, detail in [*checks, ("b3", "attic", True, "")]:
             values = {"backup_id": one, "storage": storage, "at": MOMENT, "passed": passed, "detail": detail}
@@ -104,6 +105,7 @@ def test_copies_keep_the_newest_of_the_checks_that_were_made_before(
     assert found == [("b2", False, "read back", "cut"), ("b3", None, "", ""), ("b1", True, "read back", "")]
     assert inventory.health() == Health(copies=3, passed=1, failed=1)
     assert all(one.copy.checked_at is None or one.copy.checked_at.tzinfo for one in inventory.checks(limit=9))
+    assert inventory.by_storage() == {"disk": Sum(3, 30)}
     with database.engine.begin() as connection:
         migrated(connection, "0007")
         migrated(connection, "head")
