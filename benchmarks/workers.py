@@ -142,7 +142,7 @@ def _worked(servers: Servers, shared: dict[str, str], folder: Path, count: int, 
         for number in range(count):
             home = folder / f"{count}-{number}" / "home"
             home.mkdir(parents=True)
-            stack.enter_context(system_up(home, "--worker", migrated=False, **shared))
+            stack.enter_context(system_up(home, "--worker", **shared))
         meter = Meter(servers)
         time.sleep(IDLE_SECONDS)
         idle = meter.cost()

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import uvicorn
 
-from blocks.embedded import ADDRESS, AUTH, IN_USE, SERVER, folder, running
+from blocks import prefect_tables
+from blocks.embedded import ADDRESS, AUTH, DATABASE, IN_USE, SERVER, folder, running
 from blocks.private_files import written_once
 from core.settings import settings
 
@@ -41,6 +42,7 @@ def main() -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         _configure(auth, url)
         os.chdir(home)  # from where the database is named
+        prefect_tables.begin(home / DATABASE)
         # uvicorn raises the signal that ended it once more; without a handler the address would stay behind.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         server = _server()

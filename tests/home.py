@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import prefect_database
 from tests.environment import ours
 
 IDLE_SECONDS = 600
@@ -26,7 +25,6 @@ IDLE_SECONDS = 600
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """DBACKUP_HOME of this session. The server in it is started by whoever needs it first."""
     folder = tmp_path_factory.mktemp("home")
-    prefect_database.give(folder)
     with pytest.MonkeyPatch.context() as patch:
         for name in ours():
             if name != "DBACKUP_TEST_CACHE":

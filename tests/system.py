@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from tests import prefect_database
 from tests.environment import ours, without_ours
 from tests.home import forget_settings
 from tests.servers.processes import free_port
@@ -74,13 +73,8 @@ class System:
 
 
 @contextmanager
-def system_up(home: Path, *options: str, migrated: bool = True, **variables: str) -> Iterator[System]:
-    """A system in this home, from the moment when it is ready; ended by its own process id.
-
-    A new home has Prefect's database already, unless the whole of a first start is wanted.
-    """
-    if migrated:
-        prefect_database.give(home)
+def system_up(home: Path, *options: str, **variables: str) -> Iterator[System]:
+    """A system in this home, from the moment when it is ready; ended by its own process id."""
     port = free_port()
     settings = {"DBACKUP_HOME": str(home), "DBACKUP_WEB_PORT": str(port), "PREFECT_HOME": str(home / "profiles")}
     environment = {**without_ours(), **settings, **variables}

@@ -17,7 +17,6 @@ import pytest
 from blocks.api import prefect_api
 from blocks.embedded import folder, running
 from core.settings import Settings, settings
-from tests import prefect_database
 from tests.waiting import until
 
 
@@ -109,7 +108,6 @@ def test_a_damaged_address_is_no_server(tmp_path: Path, text: str) -> None:
 
 def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "DBACKUP_SERVER_IDLE": "5"}
-    prefect_database.give(tmp_path)
     with subprocess.Popen([sys.executable, "-m", "blocks.server"], env=environment) as server:
         until((tmp_path / "prefect" / "server.json").exists, "the server to answer")
         assert server.wait(60) == 0

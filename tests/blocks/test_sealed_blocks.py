@@ -31,7 +31,6 @@ from core.jobs import JobSpec
 from core.sealing import EncryptionKey, EncryptionKeys, is_sealed
 from core.settings import settings
 from flows.backup import backup
-from tests import prefect_database
 from tests.home import end_server, files_of
 from tests.waiting import until
 
@@ -205,7 +204,6 @@ def test_an_old_key_still_opens_and_a_new_one_seals_from_now_on(tmp_path: Path) 
         command = [Path(sys.executable).with_name("dbackup"), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    prefect_database.give(tmp_path)
     assert dbackup("source", "add", "shop", "sqlite:////tmp/shop.db", keys=old.key.hex()).returncode == 0
     assert dbackup("key", "create", "vault", keys=old.key.hex()).returncode == 0
     end_server(tmp_path)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from cli.exits import FAILED
-from tests import prefect_database
 from tests.cli.conftest import COMMAND, Dbackup
 from tests.home import end_server
 
@@ -26,7 +25,6 @@ def odd_home(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_home_of_any_name_keeps_everything_inside(dbackup: Dbackup, odd_home: Path, shop: Path) -> None:
     above = set(odd_home.parent.iterdir())
-    prefect_database.give(odd_home)
     environment = {"DBACKUP_HOME": str(odd_home)}
     assert dbackup.apart("source", "add", "shop", shop, **environment).code == 0
     assert dbackup.apart("backup", "shop", "--to", odd_home / "b", **environment).code == 0

@@ -19,7 +19,7 @@ PASSWORD = "correct horse battery staple"
 @pytest.fixture(scope="module")
 def new_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system in a home where nothing was ever saved."""
-    with system_up(tmp_path_factory.mktemp("first") / "home", migrated=False) as system:
+    with system_up(tmp_path_factory.mktemp("first") / "home") as system:
         yield system
 
 

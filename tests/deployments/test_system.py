@@ -26,7 +26,6 @@ from deployments import jobs, pool, queued, runs
 from deployments.client import prefect_client
 from deployments.runs import Run
 from services.records import executions
-from tests import prefect_database
 from tests.environment import without_ours
 from tests.system import COMMAND, System, report_of, system_up, user_of
 from tests.waiting import until
@@ -325,7 +324,6 @@ def test_an_api_that_is_away_or_refuses_us_is_said(system: System, tmp_path: Pat
 
 
 def test_without_a_system_a_job_runs_here_and_says_so_and_nobody_waits_for_nothing(tmp_path: Path) -> None:
-    prefect_database.give(tmp_path / "home")
     with user_of(tmp_path / "home"):
         save_shop("alone", tmp_path)
         save_job("alone", "alone")

@@ -16,7 +16,6 @@ import pytest
 from core.states import RunState
 from flows.backup import backup
 from services.records import executions
-from tests import prefect_database
 from tests.flows.shop import children, files_below, job
 from tests.flows.test_backup import fill
 from tests.servers.postgresql import Server
@@ -125,7 +124,6 @@ def test_a_prefect_server_that_dies_midway_changes_nothing_of_what_is_told(
     its own: Prefect's client would tell the dead server of every later run, too.
     """
     spec = job(shop, *[tmp_path / "backups", Path("/proc/nowhere")][:destinations])
-    prefect_database.give(tmp_path / "home")
     with subprocess.Popen(
         [sys.executable, "-c", WITHOUT_PREFECT, spec.model_dump_json()],
         env={**os.environ, "DBACKUP_HOME": str(tmp_path / "home"), "PREFECT_HOME": str(tmp_path / "profiles")},
