@@ -17,6 +17,9 @@ ifeq (,$(filter up,$(MAKECMDGOALS)))
 unexport $(filter-out DBACKUP_TEST_CACHE,$(filter DBACKUP_% PREFECT_%,$(.VARIABLES)))
 endif
 
+# Hundreds of processes begin in the tests: none of them is to compile again what the one before it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help venv up demo test check bench screenshots format lock clean
 
 help:
