@@ -14,12 +14,12 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-    temporary_settings,
 )
 from prefect.settings.legacy import Setting
 from pydantic import SecretStr
 
 from blocks import time_zones
+from blocks.clients import changed_settings
 from blocks.embedded import Api, embedded, in_use, running
 from core.errors import ConnectionError
 from core.settings import settings
@@ -43,7 +43,7 @@ def prefect_api() -> Iterator[Api]:
         with in_use(settings()):
             api = embedded(settings())
             EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=RECONNECTIONS)
-            with temporary_settings(_embedded_settings(api)):
+            with changed_settings(_embedded_settings(api)):
                 yield from _within(api)
 
 

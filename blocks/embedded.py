@@ -13,12 +13,14 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -43,6 +45,12 @@ _START_SECONDS = 90.0  # a cold start on a slow disk has been seen to take 30
 log = logger(service="prefect")
 
 
+@cache
+def authorities() -> ssl.SSLContext:
+    """What httpx trusts if nothing else is said. It would read it anew for each client, also where nothing is https."""
+    return httpx.create_ssl_context()
+
+
 @dataclass(frozen=True)
 class Api:
     """Where a Prefect API answers, and what it asks for."""
@@ -56,7 +64,9 @@ class Api:
         user, _, password = (self.auth or "").partition(":")
         try:
             # A proxy of the environment is for others: the embedded server is on this machine.
-            with httpx.Client(auth=(user, password), timeout=timeout, trust_env=not self.embedded) as client:
+            with httpx.Client(
+                auth=(user, password), timeout=timeout, trust_env=not self.embedded, verify=authorities()
+            ) as client:
                 return client.get(f"{self.url}/admin/version").is_success
         except (httpx.HTTPError, httpx.InvalidURL):
             return False

@@ -13,10 +13,10 @@ from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
-    temporary_settings,
 )
 
 from blocks.api import require_answer
+from blocks.clients import changed_settings
 from core.errors import DBackupError
 from core.log import logger
 from core.masking import mask
@@ -73,5 +73,5 @@ def _api() -> Iterator[None]:
     """Within this context the API that answers is used, and no other is started. Raises ConnectionError."""
     api = require_answer()
     named = {PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth, PREFECT_CLIENT_MAX_RETRIES: 1}
-    with temporary_settings(named):
+    with changed_settings(named):
         yield

@@ -11,13 +11,14 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY
 from prefect.states import Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic_core import to_jsonable_python
 
 from blocks.addresses import seal
 from blocks.api import prefect_api
+from blocks.clients import changed_settings
 from core.errors import ConfigurationError, ConnectionError, DBackupError, RunFailed
 from core.log import logger
 from core.masking import mask
@@ -82,7 +83,7 @@ def _unwatched() -> Iterator[None]:
     if PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value() is None:
         yield
         return
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with changed_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 

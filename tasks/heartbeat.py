@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 
+from blocks.clients import changed_settings, open_client
 from core.errors import DBackupError
 from core.log import logger
 from core.masking import mask
@@ -88,7 +89,7 @@ def _folder() -> Path:
 
 
 def _beat_until(ended: threading.Event, run: UUID) -> None:
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # the next beat is soon enough
+    with changed_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # the next beat is soon enough
         told = False
         while not ended.is_set():
             told = _beaten(run, first=not told) or told
@@ -97,7 +98,7 @@ def _beat_until(ended: threading.Event, run: UUID) -> None:
 
 def _beaten(run: UUID, *, first: bool) -> bool:
     try:
-        with get_client(sync_client=True) as client:
+        with open_client() as client:
             if first:
                 client.update_flow_run_labels(run, here())
             beat(client, run)
