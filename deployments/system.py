@@ -205,7 +205,7 @@ def _web(current: Settings) -> Part:
 def _answers(url: str) -> bool:
     """Whether anything answers there, well or not."""
     try:
-        httpx.get(url, timeout=2.0, trust_env=False)
+        httpx.get(url, timeout=2.0, trust_env=False, verify=embedded.authorities())
     except httpx.HTTPError:
         return False
     return True
