@@ -227,6 +227,8 @@ def _prefect(folder: Path, port: int, auth: str, database: str) -> Iterator[subp
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
         "PREFECT_SERVER_API_AUTH_STRING": auth,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     }
     command = [Path(sys.executable).with_name("prefect"), "server", "start", "--host", LOOPBACK, "--port", str(port)]
     url, log = f"http://{LOOPBACK}:{port}/api/health", folder / "prefect.log"
