@@ -111,7 +111,7 @@ def _waiting_row(one: Run) -> dict[str, object]:
         "Place": one.position,
         "Job": one.job,
         "Kind": one.kind,
-        "Begun": _begun(one),
+        "Trigger": _begun(one),
         "Waits since": waits,
     }
 
@@ -137,15 +137,14 @@ def _filter() -> WantedRuns:
         paging.rewind(HISTORY)
 
     finals = [state for state in RunState if state.is_final]
-    with st.container(horizontal=True):
-        kind = st.selectbox("Kind", ["", *KINDS], key="runs-kind", on_change=anew, width=160, format_func=_any)
-        states = st.multiselect(
-            "States", finals, key="runs-states", on_change=anew, width=320, placeholder="any",
-            format_func=lambda state: state.value,
-        )  # fmt: skip
-        job = st.text_input("Job", key="runs-job", on_change=anew, width=220, placeholder="any").strip()
-        source = st.text_input("Source", key="runs-source", on_change=anew, width=220, placeholder="any").strip()
-    return WantedRuns(kind or "", job, tuple(states), source=source)
+    kinds, states, job, source = st.columns([2, 4, 3, 3])
+    kind = kinds.selectbox("Kind", ["", *KINDS], key="runs-kind", on_change=anew, format_func=_any)
+    ended = states.multiselect(
+        "States", finals, key="runs-states", on_change=anew, placeholder="any", format_func=lambda state: state.value
+    )
+    of_job = job.text_input("Job", key="runs-job", on_change=anew, placeholder="any").strip()
+    of_source = source.text_input("Source", key="runs-source", on_change=anew, placeholder="any").strip()
+    return WantedRuns(kind or "", of_job, tuple(ended), source=of_source)
 
 
 def _any(text: str) -> str:
@@ -160,7 +159,7 @@ def _ended_row(one: Run) -> dict[str, str]:
         "Source": one.source,
         "Began": figures.moment(one.started_at),
         "Took": words.duration(int(one.seconds)) if one.seconds is not None else "",
-        "Begun": _begun(one),
+        "Trigger": _begun(one),
         "What came of it": one.summary or one.error.partition("\n")[0],
     }
 
