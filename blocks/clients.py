@@ -34,11 +34,12 @@ def changed_settings(changes: Mapping[Setting, Any]) -> Iterator[None]:
     """Settings of Prefect for a while, as its own ``temporary_settings`` would have them."""
     context = get_settings_context()
     key = (id(context.settings), tuple((setting.name, value) for setting, value in changes.items()))
-    if key not in _changed:
-        if len(_changed) >= _KEPT:
-            _changed.clear()
+    if (made := _changed.get(key)) is None:
         updates: dict[Any, Any] = {**changes}
         # With those that they were made from, whose id is therefore nobody else's meanwhile.
-        _changed[key] = (context.settings, context.settings.copy_with_update(updates=updates))
-    with SettingsContext(profile=context.profile, settings=_changed[key][1]):
+        made = (context.settings, context.settings.copy_with_update(updates=updates))
+        if len(_changed) >= _KEPT:
+            _changed.clear()
+        _changed[key] = made
+    with SettingsContext(profile=context.profile, settings=made[1]):
         yield
