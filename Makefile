@@ -20,12 +20,13 @@ endif
 # Hundreds of processes begin in the tests: none of them is to compile again what the one before it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv up demo test check bench screenshots format lock clean
+.PHONY: help venv up demo servers test check bench screenshots format lock clean
 
 help:
 	@echo 'make demo     back up, verify, restore and compare a sample database; SOURCE=postgresql://... takes a real one'
 	@echo 'make up       run the whole system of your home: server, queue, worker, pages, until Ctrl-C'
 	@echo 'make test     start real servers and run every test; ARGS=... goes to pytest'
+	@echo 'make servers  only install the servers and tools that the tests start'
 	@echo 'make check    style, types, layers and locks'
 	@echo 'make bench    measure against pg_dump, zstd, age and gzip; ARGS=... goes to the benchmark'
 	@echo 'make screenshots  a picture of every page of the dashboard, into docs/pictures'
@@ -44,8 +45,10 @@ demo: $(VENV)/.runtime
 up: $(VENV)/.runtime
 	@exec $(BIN)/dbackup up
 
-test: $(VENV)/.development
+servers: $(VENV)/.development
 	@$(BIN)/python -m tests.servers.install
+
+test: servers
 	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.development
@@ -55,12 +58,10 @@ check: $(VENV)/.development
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/test_house.py
 
-bench: $(VENV)/.development
-	@$(BIN)/python -m tests.servers.install
+bench: servers
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-screenshots: $(VENV)/.development
-	@$(BIN)/python -m tests.servers.install
+screenshots: servers
 	@$(BIN)/python -m tests.dashboard.screenshots
 
 format: $(VENV)/.development
