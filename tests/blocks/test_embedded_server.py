@@ -108,6 +108,7 @@ def test_a_damaged_address_is_no_server(tmp_path: Path, text: str) -> None:
 
 def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "DBACKUP_SERVER_IDLE": "5"}
+    (tmp_path / "prefect").mkdir()  # as whoever starts one has made it
     with subprocess.Popen([sys.executable, "-m", "blocks.server"], env=environment) as server:
         until((tmp_path / "prefect" / "server.json").exists, "the server to answer")
         assert server.wait(60) == 0
