@@ -11,6 +11,7 @@ from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
+    PREFECT_API_SSL_CERT_FILE,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -19,8 +20,8 @@ from prefect.settings.legacy import Setting
 from pydantic import SecretStr
 
 from blocks import time_zones
-from blocks.clients import changed_settings
-from blocks.embedded import Api, embedded, in_use, running
+from blocks.embedded import NO_AUTHORITY, Api, embedded, in_use, running
+from blocks.prefect_settings import changed_settings
 from core.errors import ConnectionError
 from core.settings import settings
 
@@ -68,10 +69,15 @@ def require_answer() -> Api:
     return found
 
 
+def located(api: Api) -> dict[Setting, Any]:
+    """The settings by which Prefect's clients find an API."""
+    found: dict[Setting, Any] = {PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth}
+    return {**found, PREFECT_API_SSL_CERT_FILE: str(NO_AUTHORITY)} if api.embedded else found
+
+
 def _embedded_settings(api: Api) -> dict[Setting, Any]:
     return {
-        PREFECT_API_URL: api.url,
-        PREFECT_API_AUTH_STRING: api.auth,
+        **located(api),
         PREFECT_CLIENT_MAX_RETRIES: RETRIES,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # here and not by a flow: each change of settings reads all of them
     }

@@ -10,13 +10,12 @@ from typing import TypeVar, cast
 
 import httpx
 from prefect.blocks.core import Block
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from blocks.api import prefect_api
 from blocks.channels import CHANNELS, ChannelBlock
-from blocks.clients import open_client
 from blocks.profiles import EncryptionProfile
 from blocks.providers import PROVIDERS, ProviderBlock
 from blocks.sealed import SealedBlock
@@ -146,7 +145,7 @@ def remove(kind: Kind, name: str) -> None:
 @contextmanager
 def _client() -> Iterator[SyncPrefectClient]:
     """A client of the Prefect API; what goes wrong with it is a ConnectionError."""
-    with prefect_api() as api, open_client() as client:
+    with prefect_api() as api, get_client(sync_client=True) as client:
         try:
             yield client
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:

@@ -9,14 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 
-from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
-    PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-)
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 
-from blocks.api import require_answer
-from blocks.clients import changed_settings
+from blocks.api import located, require_answer
+from blocks.prefect_settings import changed_settings
 from core.errors import DBackupError
 from core.log import logger
 from core.masking import mask
@@ -72,6 +68,5 @@ class Caretaker:
 def _api() -> Iterator[None]:
     """Within this context the API that answers is used, and no other is started. Raises ConnectionError."""
     api = require_answer()
-    named = {PREFECT_API_URL: api.url, PREFECT_API_AUTH_STRING: api.auth, PREFECT_CLIENT_MAX_RETRIES: 1}
-    with changed_settings(named):
+    with changed_settings({**located(api), PREFECT_CLIENT_MAX_RETRIES: 1}):
         yield

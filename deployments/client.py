@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
 from blocks.api import prefect_api
-from blocks.clients import open_client
 from core.errors import ConnectionError
 from core.masking import mask
 
@@ -18,7 +17,7 @@ from core.masking import mask
 @contextmanager
 def prefect_client() -> Iterator[SyncPrefectClient]:
     """A client of a Prefect API that answers. Raises ConnectionError when it fails."""
-    with prefect_api() as api, open_client() as client:
+    with prefect_api() as api, get_client(sync_client=True) as client:
         try:
             yield client
         except (httpx.HTTPError, PrefectHTTPStatusError) as error:

@@ -223,7 +223,12 @@ def _api() -> Mapping[str, str]:
         return quick
     if (api := embedded.running(settings())) is None:  # without an address, Prefect would start a server of its own
         raise ConnectionError("the Prefect server does not answer", hint="its log is in the home: logs/server.log")
-    return {**quick, "PREFECT_API_URL": api.url, "PREFECT_API_AUTH_STRING": api.auth or ""}
+    return {
+        **quick,
+        "PREFECT_API_URL": api.url,
+        "PREFECT_API_AUTH_STRING": api.auth or "",
+        "PREFECT_API_SSL_CERT_FILE": str(embedded.NO_AUTHORITY),
+    }
 
 
 def _is_served(labels: Iterable[str]) -> bool:

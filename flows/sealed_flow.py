@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from blocks.addresses import seal
 from blocks.api import prefect_api
-from blocks.clients import changed_settings
+from blocks.prefect_settings import changed_settings
 from core.errors import ConfigurationError, ConnectionError, DBackupError, RunFailed
 from core.log import logger
 from core.masking import mask

@@ -14,9 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from prefect import artifacts
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from blocks.clients import open_client
 from core.log import logger
 from core.masking import mask
 from core.naming import manifest_key
@@ -128,7 +128,7 @@ class Board:
 
 def update_progress(bar: UUID, percent: float, text: str, figures: dict[str, str]) -> None:
     """Show how far the run is: to people in words, and in figures to our own pages."""
-    with open_client() as client:
+    with get_client(sync_client=True) as client:
         client.update_artifact(bar, ArtifactUpdate(data=percent, description=text, metadata_=figures))
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 
-from blocks.clients import changed_settings, open_client
+from blocks.prefect_settings import changed_settings
 from core.errors import DBackupError
 from core.log import logger
 from core.masking import mask
@@ -98,7 +98,7 @@ def _beat_until(ended: threading.Event, run: UUID) -> None:
 
 def _beaten(run: UUID, *, first: bool) -> bool:
     try:
-        with open_client() as client:
+        with get_client(sync_client=True) as client:
             if first:
                 client.update_flow_run_labels(run, here())
             beat(client, run)

@@ -6,14 +6,13 @@ its worker could tell no more than that a process had ended.
 
 from __future__ import annotations
 
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from blocks.api import prefect_api
-from blocks.clients import open_client
 from core.log import logger
 from core.masking import mask
 from core.settings import settings
@@ -34,7 +33,7 @@ def settle() -> None:
     Raises nothing: this is about the history of other runs.
     """
     try:
-        with prefect_api(), open_client() as client:
+        with prefect_api(), get_client(sync_client=True) as client:
             _settle(client)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason for the run that is about to start
         log.warning("Prefect's history may lack the end of a run", reason=mask(f"{type(error).__name__}: {error}"))

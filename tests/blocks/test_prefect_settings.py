@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from datetime import timedelta
 from unittest.mock import Mock, patch
 
 import pytest
+from cryptography import x509
+from prefect.client.orchestration import get_client
 from prefect.context import get_settings_context
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.settings.models.root import Settings
 
-from blocks import clients
+from blocks import prefect_settings
 from blocks.api import prefect_api
-from blocks.clients import changed_settings, open_client
+from blocks.embedded import NO_AUTHORITY
+from blocks.prefect_settings import changed_settings
 
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
     """How often Prefect's settings are read, beginning with none that was made before."""
-    monkeypatch.setattr(clients, "_changed", {})
+    monkeypatch.setattr(prefect_settings, "_changed", {})
     with patch.object(Settings, "__init__", autospec=True, side_effect=Settings.__init__) as counted:
         yield counted
 
@@ -50,16 +54,16 @@ def test_it_remembers_no_more_than_a_few(readings: Mock) -> None:
     for number in range(50):
         with changed_settings({PREFECT_CLIENT_MAX_RETRIES: number}):
             pass
-    assert len(clients._changed) <= clients._KEPT
+    assert len(prefect_settings._changed) <= prefect_settings._KEPT
     assert readings.call_count == 50
 
 
 @pytest.mark.usefixtures("home")
-def test_who_asks_again_reads_neither_settings_nor_authorities_again(
+def test_who_asks_again_reads_neither_settings_nor_the_authorities_of_the_world(
     readings: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked() -> None:
-        with prefect_api(), open_client() as client:
+        with prefect_api(), get_client(sync_client=True) as client:
             assert client.hello().is_success
 
     asked()
@@ -68,14 +72,15 @@ def test_who_asks_again_reads_neither_settings_nor_authorities_again(
     monkeypatch.setattr(ssl, "create_default_context", contexts)
     asked()
     asked()
-    assert (readings.call_count, contexts.call_count) == (0, 0)
+    assert readings.call_count == 0
+    assert [one.kwargs for one in contexts.call_args_list] == [{"cafile": str(NO_AUTHORITY)}] * 2
 
 
-def test_an_address_with_https_is_left_to_prefect_and_what_it_is_told_to_trust(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    opened = Mock()
-    monkeypatch.setattr(clients, "get_client", opened)
-    with changed_settings({PREFECT_API_URL: "https://prefect.example.org/api"}):
-        open_client()
-    opened.assert_called_once_with(sync_client=True)
+def test_nothing_is_believed_by_what_the_embedded_server_s_clients_read() -> None:
+    """A server that shows a certificate of any authority, or this one itself, is refused: nobody has its key."""
+    (one,) = x509.load_pem_x509_certificates(NO_AUTHORITY.read_bytes())
+    assert one.not_valid_after_utc - one.not_valid_before_utc == timedelta(days=1)
+    assert not one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    trusting = ssl.create_default_context(cafile=str(NO_AUTHORITY))
+    assert trusting.verify_mode is ssl.CERT_REQUIRED
+    assert trusting.get_ca_certs() == []
