@@ -33,12 +33,7 @@ def main() -> None:
     if not _is_ours(home / SERVER):
         return
     auth = _auth(home)
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", settings().server_port))
-        except OSError as error:
-            sys.exit(f"port {settings().server_port} of 127.0.0.1 cannot be used: {error.strerror}")
+    with _listener(settings().server_port) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         _configure(auth, url)
         os.chdir(home)  # from where the database is named
@@ -51,6 +46,21 @@ def main() -> None:
             server.run(sockets=[listener])
         finally:
             _withdraw(home / ADDRESS, f"{url}/api")
+
+
+def _listener(port: int) -> socket.socket:
+    """A socket of the loopback; any free port for 0.
+
+    It is called TCP by its number: of sockets that leave this open, asyncio does not know that they are, and lets each
+    answer of an open connection wait forty milliseconds for the other side to confirm its first half.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        sys.exit(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}")
+    return listener
 
 
 def _auth(home: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from blocks import server
 from blocks.api import prefect_api
 from blocks.embedded import folder, running
 from core.settings import Settings, settings
@@ -109,7 +111,27 @@ def test_a_damaged_address_is_no_server(tmp_path: Path, text: str) -> None:
 def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "DBACKUP_HOME": str(tmp_path), "DBACKUP_SERVER_IDLE": "5"}
     (tmp_path / "prefect").mkdir()  # as whoever starts one has made it
-    with subprocess.Popen([sys.executable, "-m", "blocks.server"], env=environment) as server:
+    with subprocess.Popen([sys.executable, "-m", "blocks.server"], env=environment) as started:
         until((tmp_path / "prefect" / "server.json").exists, "the server to answer")
-        assert server.wait(60) == 0
+        assert started.wait(60) == 0
     assert not (tmp_path / "prefect" / "server.json").exists()
+
+
+def test_no_answer_waits_for_the_confirmation_of_its_first_half() -> None:
+    """Nagle's algorithm is off for every connection that asyncio accepts."""
+    found: list[int] = []
+
+    async def met(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted: socket.socket = writer.get_extra_info("socket")
+        found.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def meet() -> None:
+        with server._listener(0) as listener:
+            async with await asyncio.start_server(met, sock=listener):
+                reader, writer = await asyncio.open_connection(*listener.getsockname())
+                assert await reader.read() == b""
+                writer.close()
+
+    asyncio.run(meet())
+    assert found == [1]
