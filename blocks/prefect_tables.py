@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 TABLES = Path(__file__).with_suffix(".sql")
+LEFT_BEHIND = ("-wal", "-shm", "-journal")
 
 
 def begin(database: Path) -> None:
@@ -24,4 +25,6 @@ def begin(database: Path) -> None:
     os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with closing(sqlite3.connect(beside)) as connection:
         connection.executescript(TABLES.read_text())
+    for ending in LEFT_BEHIND:  # of a database that somebody removed: they would be taken for this one's
+        database.with_name(database.name + ending).unlink(missing_ok=True)
     beside.rename(database)

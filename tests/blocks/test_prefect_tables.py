@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -50,3 +51,16 @@ def test_it_is_private_and_there_at_once_or_not_at_all(tmp_path: Path, monkeypat
     prefect_tables.begin(database)
     assert stat.S_IMODE(database.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["half.sql", "prefect.db"]
+
+
+def test_what_was_not_yet_written_into_a_database_that_is_gone_is_not_written_into_the_new_one(tmp_path: Path) -> None:
+    database, kept = tmp_path / "prefect.db", tmp_path / "kept"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE gone (x)")
+        connection.commit()
+        shutil.copy(tmp_path / "prefect.db-wal", kept)
+    database.unlink()
+    kept.rename(tmp_path / "prefect.db-wal")
+    prefect_tables.begin(database)
+    assert written(database) == prefect_tables.TABLES.read_text()
