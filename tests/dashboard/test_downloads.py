@@ -44,7 +44,7 @@ class Shelf:
 
 
 @pytest.fixture(scope="module")
-def shelf(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+def shelf(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     folder = tmp_path_factory.mktemp("downloads")
     with closing(sqlite3.connect(folder / "shop.db")) as shop, shop:
         shop.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT)")
@@ -58,7 +58,9 @@ def shelf(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
         spec = JobSpec(name=name, source=Address("taken-shop"), destinations=where, profile=profile)
         return runs.back_up(LOCAL_ADMINISTRATOR, spec)
 
-    return Shelf(folder / "disk", backed_up("taken-sealed", "taken"), backed_up("taken-plain", None))
+    yield Shelf(folder / "disk", backed_up("taken-sealed", "taken"), backed_up("taken-plain", None))
+    saved.remove_source(LOCAL_ADMINISTRATOR, "taken-shop")
+    saved.remove_storage(LOCAL_ADMINISTRATOR, "taken-disk")
 
 
 @pytest.fixture
