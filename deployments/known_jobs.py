@@ -3,7 +3,8 @@
 Reading a thousand jobs takes Prefect seconds. Only a process that keeps itself up to date remembers any, and only where
 there are many; everywhere else each look reads them all. What this program changes of a job, on whichever machine, is
 numbered in the catalog, and is seen by the next look. What somebody changes in Prefect itself is seen when all are
-read anew: after half a minute, or after twenty times as long as reading takes, at most ten minutes.
+read anew: after half a minute, or after twenty times as long as reading takes, at most ten minutes. When few have become
+many, the first look at them is the last that reads them all.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class KnownJobs:
         self._until = 0.0  # on the monotonic clock: what was read longest ago is not used after this
         self._remembers = False
         self._read_once = threading.Event()
+        self._many = threading.Event()  # somebody who asked has just read many
 
     def everything(self) -> Jobs:
         """Every job, as :func:`deployments.jobs.everything`. Raises ConnectionError and ConfigurationError."""
@@ -54,7 +56,16 @@ class KnownJobs:
             memory = self._memory if time.monotonic() < self._until else None
             if memory is not None:
                 self._memory = memory = _with_changes(memory)
-        return Jobs.of(memory.saved.values()) if memory else jobs.everything()
+        if memory is not None:
+            return Jobs.of(memory.saved.values())
+        found = jobs.everything()
+        if len(found.readable) + len(found.unreadable) >= MANY and self._is_forgotten():
+            self._many.set()
+        return found
+
+    def _is_forgotten(self) -> bool:
+        with self._lock:
+            return self._memory is None or time.monotonic() >= self._until
 
     def remember(self) -> None:
         """Read all jobs now, in a thread, and again and again for as long as the process lives and there are many.
@@ -73,7 +84,8 @@ class KnownJobs:
                 pause = SHORTEST
             finally:
                 self._read_once.set()
-            time.sleep(pause)
+            self._many.wait(pause)
+            self._many.clear()
 
     def _read(self) -> float:
         """Read all jobs anew, and give after how many seconds that is to be done again."""

@@ -113,6 +113,20 @@ def test_few_jobs_are_read_each_time(prefect: Prefect) -> None:
     assert source_of(found.everything(), "job-1") == "wiki"
 
 
+def test_jobs_that_become_many_are_remembered_after_the_first_look_at_them(prefect: Prefect) -> None:
+    last = prefect.jobs.pop("job-0")
+    found = KnownJobs()
+    found.remember()
+    assert len(found.everything().readable) == MANY - 1
+    prefect.jobs["job-0"] = last
+    assert len(found.everything().readable) == MANY
+    until(lambda: not found._is_forgotten(), "all jobs to be remembered")
+    before = prefect.everything
+    for _ in range(5):
+        assert len(found.everything().readable) == MANY
+    assert prefect.everything == before
+
+
 def test_a_process_that_does_not_keep_itself_up_to_date_remembers_nothing(prefect: Prefect) -> None:
     found = KnownJobs()
     found.everything()
