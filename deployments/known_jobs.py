@@ -3,8 +3,8 @@
 Reading a thousand jobs takes Prefect seconds. Only a process that keeps itself up to date remembers any, and only where
 there are many; everywhere else each look reads them all. What this program changes of a job, on whichever machine, is
 numbered in the catalog, and is seen by the next look. What somebody changes in Prefect itself is seen when all are
-read anew: after half a minute, or after twenty times as long as reading takes, at most ten minutes. When few have become
-many, the first look at them is the last that reads them all.
+read anew: after half a minute, or after twenty times as long as reading takes, at most ten minutes. When few have
+become many, the first look at them is the last that reads them all.
 """
 
 from __future__ import annotations
