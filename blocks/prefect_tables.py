@@ -2,7 +2,8 @@
 
 Prefect makes a new database by some hundred migrations, which takes ten seconds of processor time. What they come to
 stands beside this file, for the oldest version of Prefect that is asked for, and begins a database at once; a newer
-Prefect goes on from there with what it has added, as it does with any database that is older than itself.
+Prefect goes on from there with what it has added, as it does with any database that is older than itself. Both programs
+are under the Apache License 2.0.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ LEFT_BEHIND = ("-wal", "-shm", "-journal")
 
 
 def begin(database: Path) -> None:
-    """Make the database unless it is there. Whoever calls it is the only one who does; raises OSError."""
+    """Make the database unless it is there; nobody else may do so meanwhile. Raises OSError or sqlite3.Error."""
     if database.exists():
         return
     beside = database.with_name(f".{database.name}.new")

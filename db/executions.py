@@ -213,10 +213,8 @@ class Executions:
             .subquery()
         )
         here = (ExecutionRow.job_name == newest.c.job_name) & (ExecutionRow.created_at == newest.c.created_at)
-        columns = (
-            ExecutionRow.__table__.columns
-        )  # and no objects of them, of which a thousand take longer than all else
-        query = select(*columns).select_from(ExecutionRow).join(newest, here).where(*wanted)
+        # Columns and not rows as objects, of which a thousand take longer than all else.
+        query = select(*ExecutionRow.__table__.columns).select_from(ExecutionRow).join(newest, here).where(*wanted)
         with self._database.session() as session:
             return {row.job_name: _execution(row) for row in session.execute(query)}
 

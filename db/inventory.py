@@ -269,11 +269,10 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 def _held(session: Session, query: Select[Any]) -> list[Held]:
     rows = session.execute(query).all()
     copies: dict[str, list[Copy]] = defaultdict(list)
+    of_these = select(*LocationRow.__table__.columns).order_by(LocationRow.storage)
     for start in range(0, len(rows), _AT_ONCE):
         ids = [row.backup_id for row in rows[start : start + _AT_ONCE]]
-        columns = LocationRow.__table__.columns
-        found = select(*columns).where(LocationRow.backup_id.in_(ids)).order_by(LocationRow.storage)
-        for location in session.execute(found):
+        for location in session.execute(of_these.where(LocationRow.backup_id.in_(ids))):
             copies[location.backup_id].append(_copy(location))
     return [Held(**row._mapping, copies=tuple(copies[row.backup_id])) for row in rows]
 

@@ -53,19 +53,19 @@ class KnownJobs:
         if self._remembers:
             self._read_once.wait(LONGEST)
         with self._lock:
-            memory = self._memory if time.monotonic() < self._until else None
-            if memory is not None:
+            if (memory := self._current()) is not None:
                 self._memory = memory = _with_changes(memory)
         if memory is not None:
             return Jobs.of(memory.saved.values())
         found = jobs.everything()
-        if len(found.readable) + len(found.unreadable) >= MANY and self._is_forgotten():
-            self._many.set()
+        with self._lock:
+            if len(found.readable) + len(found.unreadable) >= MANY and self._current() is None:
+                self._many.set()
         return found
 
-    def _is_forgotten(self) -> bool:
-        with self._lock:
-            return self._memory is None or time.monotonic() >= self._until
+    def _current(self) -> _Memory | None:
+        """What is remembered, unless it was read too long ago; for whoever holds the lock."""
+        return self._memory if time.monotonic() < self._until else None
 
     def remember(self) -> None:
         """Read all jobs now, in a thread, and again and again for as long as the process lives and there are many.

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.settings.models.root import Settings as PrefectSettings
 
 from blocks import server
 from blocks.api import prefect_api
-from blocks.embedded import folder, running
+from blocks.embedded import environment, folder, running
 from core.settings import Settings, settings
 from tests.waiting import until
 
@@ -115,6 +116,17 @@ def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:
         until((tmp_path / "prefect" / "server.json").exists, "the server to answer")
         assert started.wait(60) == 0
     assert not (tmp_path / "prefect" / "server.json").exists()
+
+
+def test_what_becomes_of_steps_is_written_down_in_batches_with_a_rest_between(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect counts whole seconds: with less than one, its loop would never rest."""
+    for name, value in environment(settings()).items():
+        monkeypatch.setenv(name, value)
+    recorder = PrefectSettings().server.services.task_run_recorder
+    assert recorder.batch_size > 1
+    assert int(recorder.flush_interval) >= 1
 
 
 def test_no_answer_waits_for_the_confirmation_of_its_first_half() -> None:

@@ -120,7 +120,7 @@ def test_jobs_that_become_many_are_remembered_after_the_first_look_at_them(prefe
     assert len(found.everything().readable) == MANY - 1
     prefect.jobs["job-0"] = last
     assert len(found.everything().readable) == MANY
-    until(lambda: not found._is_forgotten(), "all jobs to be remembered")
+    until(lambda: found._current() is not None, "all jobs to be remembered")
     before = prefect.everything
     for _ in range(5):
         assert len(found.everything().readable) == MANY

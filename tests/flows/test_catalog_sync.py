@@ -48,4 +48,6 @@ def test_a_sync_that_could_not_read_a_storage_is_in_the_history_with_what_it_cou
     every = len(saved.storages(LOCAL_ADMINISTRATOR))
     assert f"on {every - 1} of {every} storages" in run.summary
     assert run.report
-    assert CatalogReport.model_validate_json(run.report).failures[0].subject == "sync-gone"
+    report = CatalogReport.model_validate_json(run.report)
+    assert [one.subject for one in report.failures] == ["sync-gone"]
+    assert {one.storage: one.backups for one in report.storages}["sync-near"] == 1
