@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -37,7 +38,10 @@ def main() -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         _configure(auth, url)
         os.chdir(home)  # from where the database is named
-        prefect_tables.begin(home / DATABASE)
+        try:
+            prefect_tables.begin(home / DATABASE)
+        except (OSError, sqlite3.Error) as error:
+            sys.exit(f"the database {home / DATABASE} cannot be made: {error}")
         # uvicorn raises the signal that ended it once more; without a handler the address would stay behind.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         server = _server()

@@ -141,7 +141,13 @@ def write_verified(source: BinaryIO, entry: dict[str, Any], keys: Keys, output: 
 
 
 def say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except (
+        BrokenPipeError
+    ):  # nobody reads on, as in "--list | head": that is no fault of a backup, and the work goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(reason: str) -> int:

@@ -118,6 +118,15 @@ def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "prefect" / "server.json").exists()
 
 
+def test_a_database_that_cannot_be_made_is_said(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "prefect" / ".prefect.db.new").mkdir(parents=True)
+    command = [sys.executable, "-m", "blocks.server"]
+    environment = {**os.environ, "DBACKUP_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert f"the database {tmp_path / 'prefect' / 'prefect.db'} cannot be made: " in done.stderr
+
+
 def test_what_becomes_of_steps_is_written_down_in_batches_with_a_rest_between(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -123,6 +124,21 @@ def test_it_lists_what_is_there_and_writes_nothing(script: Path, tmp_path: Path)
     assert "key at hand" in result.stdout
     assert "all-databases.archive.enc  databases 'ledger', 'shop'" in result.stdout
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["-u"]], ids=["buffered", "unbuffered"])
+def test_whoever_stops_reading_what_it_says_gets_everything_all_the_same(
+    script: Path, tmp_path: Path, options: list[str]
+) -> None:
+    """As in ``recover.py FOLDER | head``: no backup is called bad for it."""
+    unread, said = os.pipe()
+    os.close(unread)
+    for mode in (["--list"], ["--out", tmp_path / "out"]):
+        command = [sys.executable, "-I", *options, script, GOLDEN / "good", *mode]
+        done = subprocess.run(command, stdout=said, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    os.close(said)
+    assert [plain(path) for path in left_in(tmp_path / "out")] == [DUMP] * len(GOOD)
 
 
 def test_without_keys_it_lists_everything_and_recovers_what_is_not_encrypted(script: Path, tmp_path: Path) -> None:
