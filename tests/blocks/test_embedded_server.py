@@ -20,6 +20,7 @@ from blocks import server
 from blocks.api import prefect_api
 from blocks.embedded import environment, folder, running
 from core.settings import Settings, settings
+from tests.environment import without_ours
 from tests.waiting import until
 
 
@@ -136,6 +137,21 @@ def test_what_becomes_of_steps_is_written_down_in_batches_with_a_rest_between(
     recorder = PrefectSettings().server.services.task_run_recorder
     assert recorder.batch_size > 1
     assert int(recorder.flush_interval) >= 1
+
+
+UNDERSTOOD = """
+from blocks import server
+server._configure("dbackup:secret", "http://127.0.0.1:1")
+from prefect.settings.models.root import Settings
+told = Settings().server
+print(sorted(told.services.db_vacuum.enabled), told.analytics_enabled, told.ui.v2_enabled)
+"""
+
+
+def test_prefect_understands_that_it_is_to_forget_old_runs_and_to_tell_nobody_outside() -> None:
+    command, environment = [sys.executable, "-c", UNDERSTOOD], without_ours()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "['events', 'flow_runs'] False False\n"
 
 
 def test_no_answer_waits_for_the_confirmation_of_its_first_half() -> None:
