@@ -10,9 +10,10 @@ from actions.door import Identity, action
 from actions.vouching import require_possible
 from blocks.addresses import channel_of, engine_of, open_channel, open_source, open_storage, provider_of, storage_of
 from core.errors import ConfigurationError, DBackupError
+from core.identity import ProviderInfo
 from core.jobs import Address
 from core.permissions import Permission
-from core.ports import DatabaseInfo, Markable, ProviderInfo, ServerInfo
+from core.ports import DatabaseInfo, Markable, ServerInfo
 from services import notifications
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from adapters.oidc.authentik import Authentik
 from adapters.oidc.config import ProviderConfig
 from adapters.oidc.generic import Generic
 from blocks.sealed import AdapterBlock
-from core.ports import IdentityProvider
+from core.identity import IdentityProvider
 
 
 class ProviderBlock(AdapterBlock):

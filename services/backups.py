@@ -299,8 +299,11 @@ def prove(storage: StorageAdapter, key: str, expected: ManifestFile, place: str 
 
     ``place`` is what people call the storage.
 
-    Where the server can hash the object itself, nothing is downloaded.
+    Where the server can hash the object itself, nothing is downloaded. It may have done so while the object arrived; if
+    that does not agree, what lies there now decides.
     """
+    if isinstance(storage, HashesRemotely) and storage.arrived_sha256(key) == expected.sha256:
+        return HASHED_BY_SERVER
     if isinstance(storage, HashesRemotely) and (found := storage.remote_sha256(key)):
         if found != expected.sha256:
             raise ChecksumMismatch(

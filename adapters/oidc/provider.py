@@ -24,7 +24,7 @@ from adapters.oidc.metadata import S256, Metadata
 from adapters.oidc.tokens import Expected, public_keys, verified
 from adapters.oidc.web import Answer, Web
 from core.errors import AdapterError, AuthenticationError
-from core.ports import Claims, Departure, ProviderInfo
+from core.identity import Claims, Departure, ProviderInfo
 
 LONGEST_TEXT = 200  # characters of what a provider says
 AGAIN = "begin again at the login page"

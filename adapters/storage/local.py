@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +37,8 @@ from adapters.storage.keys import (
     parts_of,
     require_part,
 )
-from core.errors import ObjectNotFound, StorageError
+from adapters.storage.trying import write_read_delete
+from core.errors import ObjectNotFound
 from core.fields import UNASKED
 from core.ports import StoredObject
 from core.streams import CHUNK_SIZE, Chunk, Chunks
@@ -106,14 +106,7 @@ class Local:
 
     def check(self) -> None:
         """Prove by doing it that objects can be written, read back and deleted. Raises StorageError."""
-        key, written = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
-        self.put(key, [written])
-        try:
-            read = b"".join(bytes(chunk) for chunk in self.get(key))
-        finally:
-            self.delete(key)
-        if read != written:
-            raise StorageError(f"{self._root} gave back other bytes than were written", hint="check the disk")
+        write_read_delete(self, hint="check the disk")
 
     def free_space(self) -> int:
         """Bytes that this user may still write below the root, or where the root would be made."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core.errors import AuthenticationError, EncryptionError
-from core.ports import Departure
+from core.identity import Departure
 from core.sealing import EncryptionKeys
 
 LIFETIME = timedelta(minutes=10)

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import AuthenticationError, ConfigurationError
-from core.ports import Claims
+from core.identity import Claims
 from core.rights import EVERYTHING
 from db import audit, people
 from db.account_models import ADMINISTRATORS, GroupRow, IdentityRow, UserRow

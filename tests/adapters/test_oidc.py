@@ -21,8 +21,8 @@ from adapters.oidc.authentik import Authentik, AuthentikConfig
 from adapters.oidc.generic import Generic, GenericConfig
 from adapters.oidc.provider import OpenIDConnect
 from core.errors import AdapterError, AuthenticationError, ConfigurationError, ConnectionError
+from core.identity import Claims, Departure
 from core.masking import remember_secrets
-from core.ports import Claims, Departure
 from tests.servers.certificates import Certificates
 from tests.servers.identity import (
     CALLBACK,

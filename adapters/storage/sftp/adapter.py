@@ -10,7 +10,6 @@ made by its use: its root must hold the file that :meth:`SFTP.mark` has put ther
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,12 +29,23 @@ from adapters.storage.keys import (
 )
 from adapters.storage.sftp.config import SCHEME, SFTPConfig
 from adapters.storage.sftp.connection import Connection
-from adapters.storage.sftp.errors import missing, not_marked, refused, translated
-from adapters.storage.sftp.folders import FILE_MODE, attributes, below, clock_behind, make, move_new, remove_if_there
-from adapters.storage.sftp.protocol import NO_SUCH_FILE, Attributes, Refusal, Session, Space
+from adapters.storage.sftp.errors import missing, not_marked, refused, taken, translated
+from adapters.storage.sftp.folders import (
+    FILE_MODE,
+    attributes,
+    below,
+    clock_behind,
+    make,
+    move_new,
+    remove_if_there,
+    room,
+)
+from adapters.storage.sftp.following import Arrived, Follower
+from adapters.storage.sftp.protocol import NO_SUCH_FILE, Attributes, Refusal, Session
 from adapters.storage.sftp.resuming import Once, Part, agrees, stored_sha256
 from adapters.storage.sftp.transfer import Upload, download
-from core.errors import ConnectionError, DBackupError, ObjectExists, ObjectNotFound, StorageError
+from adapters.storage.trying import write_read_delete
+from core.errors import ConnectionError, DBackupError, ObjectNotFound, StorageError
 from core.log import logger
 from core.ports import Rereadable, StoredObject
 from core.streams import Chunk, Chunks
@@ -58,6 +68,7 @@ class SFTP:
         self._connection = Connection(config)
         self._found_root: bytes | None = None
         self._broken: dict[str, Part] = {}  # uploads that a later call may go on with, by key
+        self._hashed: dict[str, Arrived] = {}  # what the server hashed while it came, by key
 
     def describe(self) -> str:
         """The server and the folder, without the user."""
@@ -83,19 +94,12 @@ class SFTP:
 
     def check(self) -> None:
         """Prove by doing it that objects can be written, read back and deleted. Raises StorageError."""
-        key, written = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
-        self.put(key, [written])
-        try:
-            read = b"".join(bytes(chunk) for chunk in self.get(key))
-        finally:
-            self.delete(key)
-        if read != written:
-            raise StorageError(f"{self.describe()} gave back other bytes than were written", hint="check its disk")
+        write_read_delete(self, hint="check its disk")
 
     def free_space(self) -> int | None:
         """Bytes that can still be written, where the server says so."""
         with self._session("the free space") as session:
-            space = self._space(session)
+            space = room(session, self._place(session))
         return None if space is None else space.free
 
     def put(self, key: str, chunks: Chunks) -> None:
@@ -177,6 +181,14 @@ class SFTP:
             path, size = self._object(session, parts_of(key))
         return self._connection.sha256(path, size)
 
+    def arrived_sha256(self, key: str) -> str | None:
+        """The SHA-256 that the server computed while the object arrived, in hex; None where it did not. Told once."""
+        if (arrived := self._hashed.pop(key, None)) is None:
+            return None
+        with self._session(key) as session:
+            _, size = self._object(session, parts_of(key))
+        return arrived.sha256 if arrived.size == size else None
+
     # --- what killed uploads leave ---
 
     def parts(self) -> Sequence[StoredObject]:
@@ -216,12 +228,21 @@ class SFTP:
             with self._guarded(session, key):
                 self._refuse_taken(session, parts)
             upload = self._resumed(session, key, part, source) or self._begun(session, key, part)
-            for chunk in source.read(upload.written):
+            follower = Follower(self._connection, part.path)
+            try:
+                for chunk in source.read(upload.written):
+                    with self._guarded(session, key, upload):
+                        upload.write(chunk)
+                    follower.reached(upload.answered)
                 with self._guarded(session, key, upload):
-                    upload.write(chunk)
+                    upload.settle()
+            finally:
+                follower.end()
             with self._guarded(session, key, upload):
                 upload.finish()
                 self._publish(session, part, parts)
+        if found := follower.sha256():
+            self._hashed[key] = Arrived(upload.written, found)
 
     def _begun(self, session: Session, key: str, part: Part) -> Upload:
         with self._guarded(session, key):
@@ -251,7 +272,7 @@ class SFTP:
     def _refuse_taken(self, session: Session, parts: Sequence[str]) -> None:
         """Raise ObjectExists before a byte moves; the link that publishes is what decides."""
         if attributes(session, below(self._root(session), *parts)) is not None:
-            raise self._taken(parts)
+            raise taken(self._config, parts)
 
     def _publish(self, session: Session, part: Part, parts: Sequence[str]) -> None:
         """Give a finished file its name. Raises ObjectExists where the name is taken, else Refusal."""
@@ -261,7 +282,7 @@ class SFTP:
                 move_new(session, part.path, target)
             except Refusal as refusal:
                 if attributes(session, target) is not None:
-                    raise self._taken(parts) from None
+                    raise taken(self._config, parts) from None
                 # A delete nearby may have pruned the folder that was just made or found.
                 if refusal.code != NO_SUCH_FILE or attempt + 1 == PUBLISH_ATTEMPTS:
                     raise
@@ -285,11 +306,6 @@ class SFTP:
             else:
                 return
         log.warning("a part of a failed upload stays", path=part.path.decode(errors="replace"), reason=reason)
-
-    def _taken(self, parts: Sequence[str]) -> ObjectExists:
-        return ObjectExists(
-            f"{'/'.join(parts)!r} is already stored in {self.describe()}", hint="nothing is ever overwritten"
-        )
 
     # --- folders ---
 
@@ -380,13 +396,4 @@ class SFTP:
     def _explained(self, session: Session, key: str, refusal: Refusal, written: int) -> StorageError:
         if refusal.code == NO_SUCH_FILE:
             return missing(self._config, key, root=attributes(session, self._place(session)) is None)
-        return refused(self._config, key, refusal, self._space(session), written)
-
-    def _space(self, session: Session) -> Space | None:
-        """The room of the root's file system, or of the one in which the root would be made."""
-        path = self._place(session)
-        while path != b"/" and attributes(session, path) is None:
-            path = path.rpartition(b"/")[0] or b"/"
-        with suppress(Refusal):
-            return session.space(path)
-        return None
+        return refused(self._config, key, refusal, room(session, self._place(session)), written)

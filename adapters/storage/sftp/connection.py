@@ -40,6 +40,7 @@ class Connection:
         self._lock = Lock()
         self._transport: paramiko.Transport | None = None
         self._idle: list[Session] = []
+        self.following = Lock()  # held by the one upload whose file the server hashes while it arrives
 
     @property
     def fingerprint(self) -> str:
@@ -62,25 +63,40 @@ class Connection:
     def sha256(self, path: bytes, size: int, *, beginning: bool = False) -> str | None:
         """What the server's own ``sha256sum`` says of a file, or None where no command may be run there.
 
-        With ``beginning``, of the file's first ``size`` bytes, whatever follows them.
+        With ``beginning``, of the file's first ``size`` bytes, whatever follows them. Raises ConnectionError.
         """
         feed = f"head -c {size} < %s | sha256sum" if beginning else "sha256sum < %s"
         with translated(self._config):
             try:
-                channel = self._connected().open_session(timeout=self._config.timeout)
-            except paramiko.ChannelException:  # a server may allow one channel, which SFTP has
+                with self.command(feed % shlex.quote(path.decode())) as channel:
+                    return self.told_sha256(channel, size)
+            except paramiko.SSHException:  # refused; a broken connection shows itself at its next use
                 return None
-            try:
-                channel.settimeout(self._config.timeout + size / HASHED_PER_SECOND)
-                channel.exec_command((feed % shlex.quote(path.decode())).encode())
-                channel.shutdown_write()
-                answer = channel.recv(MOST_ANSWERED)
-                while answer and not answer.endswith(b"\n") and (more := channel.recv(MOST_ANSWERED)):
-                    answer += more
-            except paramiko.SSHException:  # the request was refused; a broken connection shows itself at its next use
-                return None
-            finally:
-                channel.close()
+
+    @contextmanager
+    def command(self, line: str) -> Iterator[paramiko.Channel]:
+        """The channel of a command that the login shell runs; it is closed behind.
+
+        Raises SSHException where the server runs none, or has no channel left; a server may allow one, which SFTP has.
+        """
+        channel = self._connected().open_session(timeout=self._config.timeout)
+        try:
+            channel.settimeout(self._config.timeout)
+            channel.exec_command(line.encode())
+            yield channel
+        finally:
+            channel.close()
+
+    def told_sha256(self, channel: paramiko.Channel, size: int) -> str | None:
+        """The answer of a command that hashes ``size`` bytes, in hex, or None where it is none.
+
+        It is told that nothing follows. Raises what the channel raises.
+        """
+        channel.settimeout(self._config.timeout + size / HASHED_PER_SECOND)
+        channel.shutdown_write()
+        answer = b""
+        while not answer.endswith(b"\n") and len(answer) < MOST_ANSWERED and (more := channel.recv(MOST_ANSWERED)):
+            answer += more
         words = answer.decode(errors="replace").split()
         return words[0] if words[1:] == ["-"] and len(words[0]) == 64 else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import paramiko
@@ -18,7 +18,7 @@ from adapters.storage.sftp.protocol import (
     Refusal,
     Space,
 )
-from core.errors import ConnectionError, ObjectNotFound, StorageError, StorageFull
+from core.errors import ConnectionError, ObjectExists, ObjectNotFound, StorageError, StorageFull
 
 NEARLY_NOTHING = 1 << 20  # bytes; a write that failed with less than this free failed for want of room
 
@@ -106,6 +106,11 @@ def not_marked(config: SFTPConfig, *, there: bool) -> StorageError:
         f"the folder {config.shown} {lack}",
         hint="is its disk mounted on the server? If this is a new disk, remove the storage and add it again",
     )
+
+
+def taken(config: SFTPConfig, parts: Sequence[str]) -> ObjectExists:
+    """An object has this name already."""
+    return ObjectExists(f"{'/'.join(parts)!r} is already stored in {config.shown}", hint="nothing is ever overwritten")
 
 
 def refused(config: SFTPConfig, key: str, refusal: Refusal, space: Space | None, written: int) -> StorageError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from adapters.storage.sftp.protocol import HARDLINK, NO_SUCH_FILE, Attributes, Refusal, Session
+from adapters.storage.sftp.protocol import HARDLINK, NO_SUCH_FILE, Attributes, Refusal, Session, Space
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
@@ -52,6 +52,15 @@ def move_new(session: Session, unfinished: bytes, target: bytes) -> None:
             raise Refusal(0, "the name is taken")
     # Where there are no hard links: the protocol's rename, which must fail where something has the new name.
     session.rename(unfinished, target)
+
+
+def room(session: Session, path: bytes) -> Space | None:
+    """The room of the file system of a folder, or of the one in which it would be made; None where nobody says."""
+    while path != b"/" and attributes(session, path) is None:
+        path = path.rpartition(b"/")[0] or b"/"
+    with suppress(Refusal):
+        return session.space(path)
+    return None
 
 
 def remove_if_there(session: Session, path: bytes) -> None:

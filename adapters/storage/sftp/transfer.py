@@ -15,13 +15,16 @@ WINDOW = 4 << 20  # bytes on their way, each direction
 
 
 class Upload:
-    """Writes to a file, in order, from ``written`` on, which then counts the bytes that were sent."""
+    """Writes to a file, in order, from ``written`` on, which then counts the bytes that were sent.
+
+    ``answered`` counts those from the beginning that the server has answered for: they are in the file.
+    """
 
     def __init__(self, session: Session, handle: bytes, written: int = 0) -> None:
         self._session, self._handle = session, handle
-        self._unanswered: deque[int] = deque()
+        self._unanswered: deque[tuple[int, int]] = deque()  # number and end of each write
         self._most = max(WINDOW // session.largest_write, 1)
-        self.written = written
+        self.written = self.answered = written
 
     def write(self, chunk: Chunk) -> None:
         """Send a chunk, and wait only while too much is unanswered. Raises Refusal, also of an earlier write."""
@@ -29,16 +32,26 @@ class Upload:
         for start in range(0, len(view), size):
             part = view[start : start + size]
             if len(self._unanswered) >= self._most:
-                self._session.written(self._unanswered.popleft())
-            self._unanswered.append(self._session.ask_to_write(self._handle, self.written, part))
+                self._take_answer()
+            number = self._session.ask_to_write(self._handle, self.written, part)
             self.written += len(part)
+            self._unanswered.append((number, self.written))
+
+    def settle(self) -> None:
+        """Wait until every write is answered for. Raises Refusal."""
+        while self._unanswered:
+            self._take_answer()
 
     def finish(self) -> None:
         """Wait until every write is answered for, make the file durable, and close it. Raises Refusal."""
-        while self._unanswered:
-            self._session.written(self._unanswered.popleft())
+        self.settle()
         self._session.sync(self._handle)
         self._session.close_handle(self._handle)
+
+    def _take_answer(self) -> None:
+        number, end = self._unanswered.popleft()
+        self._session.written(number)
+        self.answered = end
 
 
 def download(session: Session, handle: bytes, position: int, end: int) -> Iterator[memoryview]:

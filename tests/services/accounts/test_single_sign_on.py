@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from core.errors import AuthenticationError, ConfigurationError
+from core.identity import Claims
 from core.permissions import Permission
-from core.ports import Claims
 from core.rights import EVERYTHING, Rights
 from services.accounts import sessions, single_sign_on, users
 from services.accounts.sessions import Visitor
