@@ -43,6 +43,11 @@ class SealedBlock(Block):
             _loading.reset(token)
 
     @classmethod
+    def __dispatch_key__(cls) -> str | None:
+        """What Prefect finds a block's class by. It would build the whole schema of each class to read this of it."""
+        return cls.get_block_type_slug()
+
+    @classmethod
     def _place(cls, field: str | None) -> str:
         return f"{cls.get_block_type_slug()}/{field}"
 
