@@ -82,6 +82,14 @@ def test_what_its_pages_load_lies_on_this_server(address: dict[str, str]) -> Non
     assert [url for url in loaded if url.startswith("//") or "://" in url.partition("data:")[0]] == []
 
 
+def test_it_offers_the_blocks_of_what_is_installed_and_of_nothing_else(address: dict[str, str]) -> None:
+    user, _, password = address["auth"].partition(":")
+    found = httpx.post(f"{address['url']}/block_types/filter", auth=(user, password), json={"limit": 200}).json()
+    offered = {one["slug"] for one in found}
+    assert {"aws-credentials", "minio-credentials", "secret"} <= offered
+    assert not {slug for slug in offered if slug.startswith(("azure", "dbt", "gcp", "kubernetes", "snowflake"))}
+
+
 def test_a_second_one_of_the_same_home_gives_way(address: dict[str, str]) -> None:
     second = subprocess.run([sys.executable, "-m", "blocks.server"], timeout=60, check=False)
     assert second.returncode == 0
