@@ -43,7 +43,7 @@ Report = TypeVar(
 
 _told: ContextVar[list[Any]] = ContextVar("told")
 log = logger(service="prefect")
-WORKERS = 32  # threads for uploads and checks; they wait more than they work
+WORKERS = 1000  # threads for uploads and checks, made when needed; most wait for their turn, so few would be one queue
 
 
 class SealedFlow(Flow[P, R], Generic[P, R]):

@@ -145,8 +145,9 @@ def dump(plan: Plan, item: Item, spool: Spool | MemorySpool) -> ManifestFile:
 
 @step("upload", "upload {item.label} → {destination.name}")
 def upload(plan: Plan, item: Item, spool: SpoolReader, destination: Destination) -> None:
-    """Bring one item to one destination, beside its dump."""
-    backups.upload(destination, f"{plan.folder}/{item.name}", spool)
+    """Bring one item to one destination, beside its dump, as soon as it is its turn there."""
+    with destination.turns:
+        backups.upload(destination, f"{plan.folder}/{item.name}", spool)
 
 
 @step("verify", "verify {destination.name}")
