@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import quote
 
 from core.jobs import JobSpec
@@ -20,11 +19,10 @@ def test_a_server_that_allows_few_transfers_at_once_gets_every_database(
         postgresql.create(name)
     root = ssh_account.new_folder()
     with running(ssh_account, SFTP_INSIDE, "MaxSessions 5") as server, proxied(server.port) as network:
-        network.latency = 0.2
+        network.latency = 0.1
         options = f"fingerprint={quote(server.fingerprint(), safe='')}&private_key_file={ssh_account.key()}"
         url = f"sftp://{ssh_account.name}@127.0.0.1:{network.port}{root}?{options}"
-        report = backup(
-            JobSpec.model_validate({"source": postgresql.url(), "databases": names, "destinations": [url], "retries": 0})
-        )
+        job = {"source": postgresql.url(), "databases": names, "destinations": [url], "retries": 0}
+        report = backup(JobSpec.model_validate(job))
     assert [copy.complete for copy in report.copies] == [True]
     assert len(list(root.rglob("*.dump*"))) == len(names)
