@@ -19,6 +19,7 @@ from core.runs import RESTORE, Run
 from core.states import RunState
 from db.models import ExecutionRow
 from db.session import Database
+from db.steps import each
 from db.upserts import insert_into
 
 _OPEN = [state.value for state in RunState if not state.is_final]
@@ -206,15 +207,18 @@ class Executions:
         ``within`` limits them to these sources, as in :class:`WantedRuns`.
         """
         wanted = _conditions(WantedRuns(kind, states=() if state is None else (state,), within=within))
+        jobs = each(ExecutionRow.job_name, ExecutionRow.kind == kind)
         newest = (
-            select(ExecutionRow.job_name, func.max(ExecutionRow.created_at).label("created_at"))
-            .where(*wanted)
-            .group_by(ExecutionRow.job_name)
-            .subquery()
+            select(ExecutionRow.execution_id)
+            .where(ExecutionRow.job_name == jobs.c.value, *wanted)
+            .order_by(ExecutionRow.created_at.desc(), ExecutionRow.execution_id.desc())
+            .limit(1)
+            .correlate(jobs)
+            .scalar_subquery()
         )
-        here = (ExecutionRow.job_name == newest.c.job_name) & (ExecutionRow.created_at == newest.c.created_at)
+        found = select(newest.label("execution_id")).select_from(jobs).subquery()
         # Columns and not rows as objects, of which a thousand take longer than all else.
-        query = select(*ExecutionRow.__table__.columns).select_from(ExecutionRow).join(newest, here).where(*wanted)
+        query = select(*ExecutionRow.__table__.columns).join(found, ExecutionRow.execution_id == found.c.execution_id)
         with self._database.session() as session:
             return {row.job_name: _execution(row) for row in session.execute(query)}
 

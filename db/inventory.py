@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Row, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, exists, func, or_, select
 from sqlalchemy.orm import Session, defer, lazyload
 
 from db.models import BackupRow, LocationRow, Standing, VerificationRow
 from db.session import Database
+from db.steps import each
 
 _WILD = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 # What a list says of a backup. Columns and not rows as objects, of which a thousand take longer than all else.
@@ -144,10 +145,10 @@ class Inventory:
     def newest_complete(self, until: datetime | None = None) -> dict[str, Held]:
         """The newest backup of each job that misses nothing and has a copy, by the job's slug; taken ``until`` then."""
         early = [] if until is None else [BackupRow.started_at <= until]
-        jobs, stored = _each_slug(), exists().where(LocationRow.backup_id == BackupRow.backup_id)
+        jobs, stored = each(BackupRow.job_slug), exists().where(LocationRow.backup_id == BackupRow.backup_id)
         newest = (
             select(BackupRow.backup_id)
-            .where(BackupRow.complete, BackupRow.job_slug == jobs.c.slug, stored, *early)
+            .where(BackupRow.complete, BackupRow.job_slug == jobs.c.value, stored, *early)
             .order_by(BackupRow.started_at.desc(), BackupRow.backup_id.desc())
             .limit(1)
             .correlate(jobs)
@@ -227,13 +228,6 @@ class Inventory:
             query = query.where(BackupRow.source.in_(sources))
         with self._database.session() as session:
             return session.scalars(query).all()
-
-
-def _each_slug() -> CTE:
-    """Every job's slug, each found by one step in an index: there are many more backups than jobs."""
-    first = select(func.min(BackupRow.job_slug).label("slug")).cte("slugs", recursive=True)
-    following = select(func.min(BackupRow.job_slug)).where(BackupRow.job_slug > first.c.slug).correlate(first)
-    return first.union_all(select(following.scalar_subquery()).where(first.c.slug.is_not(None)))
 
 
 def _of_sources(query: Select[Any], sources: frozenset[str] | None) -> Select[Any]:

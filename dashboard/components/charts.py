@@ -1,11 +1,11 @@
-"""Charts, each with the table that it draws: whoever cannot see a colour reads the figures."""
+"""Charts, in the grammar of Vega-Lite. Each has the table that it draws: whoever cannot see a colour reads figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
@@ -14,6 +14,8 @@ from dashboard.components.figures import GREEN, STATE_COLORS
 
 HEIGHT = 220  # pixels
 _WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_DAY = {"field": "Day", "type": "temporal"}
+_DAYS = {"title": None, "axis": {"format": "%d %b", "labelAngle": 0}}
 
 
 def runs_by_day(runs: Mapping[tuple[date, RunState], int]) -> None:
@@ -22,35 +24,36 @@ def runs_by_day(runs: Mapping[tuple[date, RunState], int]) -> None:
     table = pd.DataFrame(
         [{"Day": pd.Timestamp(day), "State": state.value, "Runs": number} for (day, state), number in runs.items()]
     )
-    colors = alt.Scale(domain=[one.value for one in states], range=[STATE_COLORS[one] for one in states])
-    chart = (
-        alt.Chart(table)
-        .mark_bar(cornerRadius=2)
-        .encode(
-            x=alt.X("yearmonthdate(Day):T", title=None, axis=alt.Axis(format="%d %b", labelAngle=0)),
-            y=alt.Y("Runs:Q", title=None, axis=alt.Axis(tickMinStep=1)),
-            color=alt.Color("State:N", title=None, scale=colors, legend=alt.Legend(orient="top")),
-            tooltip=["Day:T", "State:N", "Runs:Q"],
-        )
-        .properties(height=HEIGHT)
-    )
-    _drawn(chart, table.sort_values("Day", ascending=False), "runs")
+    runs_of_state = {"field": "Runs", "type": "quantitative"}
+    state = {"field": "State", "type": "nominal"}
+    colors = {"domain": [one.value for one in states], "range": [STATE_COLORS[one] for one in states]}
+    chart = {
+        "mark": {"type": "bar", "cornerRadius": 2},
+        "encoding": {
+            "x": {**_DAY, "timeUnit": "yearmonthdate", **_DAYS},
+            "y": {**runs_of_state, "title": None, "axis": {"tickMinStep": 1}},
+            "color": {**state, "title": None, "scale": colors, "legend": {"orient": "top"}},
+            "tooltip": [_DAY, state, runs_of_state],
+        },
+        "height": HEIGHT,
+    }
+    _drawn(chart, table, table.sort_values("Day", ascending=False), "runs")
 
 
 def growth(days: Sequence[tuple[date, int]], unit: str = "GB") -> None:
     """How the sum of all backups grew, in gigabytes."""
     table = pd.DataFrame([{"Day": pd.Timestamp(day), unit: size / 1e9} for day, size in days])
-    chart = (
-        alt.Chart(table)
-        .mark_area(opacity=0.6, color=GREEN, line={"color": GREEN})
-        .encode(
-            x=alt.X("Day:T", title=None, axis=alt.Axis(format="%d %b", labelAngle=0)),
-            y=alt.Y(f"{unit}:Q", title=unit),
-            tooltip=["Day:T", alt.Tooltip(f"{unit}:Q", format=",.2f")],
-        )
-        .properties(height=HEIGHT)
-    )
-    _drawn(chart, table.sort_values("Day", ascending=False), "growth")
+    size = {"field": unit, "type": "quantitative"}
+    chart = {
+        "mark": {"type": "area", "opacity": 0.6, "color": GREEN, "line": {"color": GREEN}},
+        "encoding": {
+            "x": {**_DAY, **_DAYS},
+            "y": {**size, "title": unit},
+            "tooltip": [_DAY, {**size, "format": ",.2f"}],
+        },
+        "height": HEIGHT,
+    }
+    _drawn(chart, table, table.sort_values("Day", ascending=False), "growth")
 
 
 def calendar(backups: Mapping[date, int], last: date, days: int = 365) -> None:
@@ -67,28 +70,28 @@ def calendar(backups: Mapping[date, int], last: date, days: int = 365) -> None:
             for day in every
         ]
     )
-    quiet = alt.Axis(labels=False, ticks=False, domain=False)
-    chart = (
-        alt.Chart(table)
-        .mark_rect(cornerRadius=2, stroke="transparent", strokeWidth=2)
-        .encode(
-            x=alt.X("yearmonthdate(Week):O", title=None, axis=quiet),
-            y=alt.Y("Weekday:N", sort=_WEEKDAYS, title=None, axis=alt.Axis(ticks=False, domain=False)),
-            color=alt.condition(
-                alt.datum.Backups > 0,
-                alt.Color("Backups:Q", legend=None, scale=alt.Scale(range=["#8fd3bf", GREEN], zero=True)),
-                alt.value("#8a9a9840"),
-            ),
-            tooltip=["Day:T", "Backups:Q"],
-        )
-        .properties(height=150)
-        .configure_view(strokeWidth=0)
-    )
+    number = {"field": "Backups", "type": "quantitative"}
+    strength = {"scale": {"range": ["#8fd3bf", GREEN], "zero": True}, "legend": None}
+    plain = {"ticks": False, "domain": False}
+    chart = {
+        "mark": {"type": "rect", "cornerRadius": 2, "stroke": "transparent", "strokeWidth": 2},
+        "encoding": {
+            "x": {
+                "field": "Week", "timeUnit": "yearmonthdate", "type": "ordinal", "title": None,
+                "axis": {**plain, "labels": False},
+            },
+            "y": {"field": "Weekday", "type": "nominal", "sort": _WEEKDAYS, "title": None, "axis": plain},
+            "color": {"condition": {**number, **strength, "test": "datum.Backups > 0"}, "value": "#8a9a9840"},
+            "tooltip": [_DAY, number],
+        },
+        "height": 150,
+        "config": {"view": {"strokeWidth": 0}},
+    }  # fmt: skip
     shown = table.loc[table["Backups"] > 0, ["Day", "Backups"]].sort_values("Day", ascending=False)
-    _drawn(chart, shown, "calendar")
+    _drawn(chart, table, shown, "calendar")
 
 
-def _drawn(chart: alt.Chart, table: pd.DataFrame, key: str) -> None:
-    st.altair_chart(chart, key=f"chart-{key}")
+def _drawn(chart: dict[str, Any], data: pd.DataFrame, table: pd.DataFrame, key: str) -> None:
+    st.vega_lite_chart(data, chart, key=f"chart-{key}")
     with st.popover("As a table", icon=":material/table:", type="tertiary"):
         st.dataframe(table, hide_index=True, column_config={"Day": st.column_config.DateColumn()})
