@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, or_, select
-from sqlalchemy.orm import Session, defer, lazyload
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy.orm import Session
 
 from db.models import BackupRow, LocationRow, Standing, VerificationRow
 from db.session import Database
@@ -23,6 +23,10 @@ _WILD = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 _FACTS = (
     BackupRow.backup_id, BackupRow.job_name.label("job"), BackupRow.job_slug.label("slug"), BackupRow.source,
     BackupRow.engine, BackupRow.profile, BackupRow.started_at, BackupRow.size, BackupRow.dump_size, BackupRow.complete,
+)  # fmt: skip
+_OF_COPY = (
+    LocationRow.storage, LocationRow.locked, LocationRow.checked_at, LocationRow.standing, LocationRow.check_method,
+    LocationRow.check_detail,
 )  # fmt: skip
 _AT_ONCE = 500  # backups whose copies are read by one query
 
@@ -174,8 +178,7 @@ class Inventory:
         """A page of copies: those whose newest check failed, those never checked, then the oldest checks first."""
         order = (LocationRow.standing, LocationRow.checked_at, LocationRow.backup_id.desc(), LocationRow.storage)
         query = (
-            select(BackupRow, LocationRow)
-            .options(defer(BackupRow.manifest), lazyload(BackupRow.locations))
+            select(BackupRow.backup_id, BackupRow.job_name, BackupRow.started_at, BackupRow.size, *_OF_COPY)
             .select_from(LocationRow)
             .join(BackupRow, BackupRow.backup_id == LocationRow.backup_id)
             .order_by(*order)
@@ -184,8 +187,8 @@ class Inventory:
             query = query.where(BackupRow.source.in_(sources))
         with self._database.session() as session:
             return [
-                Checked(backup.backup_id, backup.job_name, backup.started_at, backup.size, _copy(place))
-                for backup, place in session.execute(query.limit(limit).offset(offset))
+                Checked(backup_id, job, started_at, size, _copy(*facts))
+                for backup_id, job, started_at, size, *facts in session.execute(query.limit(limit).offset(offset))
             ]
 
     def copies(self, sources: frozenset[str] | None = None) -> int:
@@ -263,16 +266,14 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 def _held(session: Session, query: Select[Any]) -> list[Held]:
     rows = session.execute(query).all()
     copies: dict[str, list[Copy]] = defaultdict(list)
-    of_these = select(*LocationRow.__table__.columns).order_by(LocationRow.storage)
+    of_these = select(LocationRow.backup_id, *_OF_COPY).order_by(LocationRow.storage)
     for start in range(0, len(rows), _AT_ONCE):
         ids = [row.backup_id for row in rows[start : start + _AT_ONCE]]
-        for location in session.execute(of_these.where(LocationRow.backup_id.in_(ids))):
-            copies[location.backup_id].append(_copy(location))
+        for backup_id, *facts in session.execute(of_these.where(LocationRow.backup_id.in_(ids))):
+            copies[backup_id].append(_copy(*facts))
     return [Held(**row._mapping, copies=tuple(copies[row.backup_id])) for row in rows]
 
 
-def _copy(location: LocationRow | Row[Any]) -> Copy:
-    passed = None if location.checked_at is None else location.standing == Standing.PASSED
-    return Copy(
-        location.storage, location.locked, location.checked_at, passed, location.check_method, location.check_detail
-    )
+def _copy(storage: str, locked: bool, checked_at: datetime | None, standing: int, method: str, detail: str) -> Copy:
+    passed = None if checked_at is None else standing == Standing.PASSED
+    return Copy(storage, locked, checked_at, passed, method, detail)

@@ -139,6 +139,7 @@ LISTS = {
     "jobs.everything",
     "jobs.last_runs",
     "overview.everything",
+    "overview.history",
     "backups.in_catalog",
     "backups.on_storage",
     "inventory.search",
@@ -292,7 +293,8 @@ def test_lists_hold_ones_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(jobs.last_runs(LIMITED)) == {"shop"}
     monkeypatch.setattr(overview.overview, "lines", lambda specs, _, within: [*(spec.name for spec in specs), *within])
     seen = overview.everything(LIMITED)
-    assert (seen.lines, seen.unreadable, seen.stored, seen.days, seen.runs) == (("ours", "shop"), (), {}, {}, {})
+    assert (seen.lines, seen.unreadable, seen.stored, seen.today.number) == (("ours", "shop"), (), {}, 0)
+    assert overview.history(LIMITED) == overview.History({}, {})
     rows = [Row(str(n), "", source, "", None, 0, 0, None, (), False) for n, source in enumerate(["crm", "shop", ""])]
     assert [row.source for row in backups._visible(LIMITED, rows)] == ["shop"]
 

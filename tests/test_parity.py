@@ -82,6 +82,7 @@ ONLY_PAGES = {
     "keys.import_uploaded": "a command reads the file where it lies: keys.import_keys",
     "keys.revealed_kit": "a command writes the kit where it is typed: keys.recovery_kit",
     "overview.everything": "dbackup job list and dbackup job overdue tell it",
+    "overview.history": "sums for charts: dbackup list and dbackup run list have what they are of",
     "restores.follow": BEGUN,
     "restores.plan": "a restore looks at all of it before a byte moves, and refuses what exists",
     "restores.start": BEGUN,

@@ -93,5 +93,6 @@ def calendar(backups: Mapping[date, int], last: date, days: int = 365) -> None:
 
 def _drawn(chart: dict[str, Any], data: pd.DataFrame, table: pd.DataFrame, key: str) -> None:
     st.vega_lite_chart(data, chart, key=f"chart-{key}")
-    with st.popover("As a table", icon=":material/table:", type="tertiary"):
-        st.dataframe(table, hide_index=True, column_config={"Day": st.column_config.DateColumn()})
+    opened = st.popover("As a table", icon=":material/table:", type="tertiary", key=f"table-{key}", on_change="rerun")
+    if opened.open:  # what nobody looks at need not be made each time
+        opened.dataframe(table, hide_index=True, column_config={"Day": st.column_config.DateColumn()})

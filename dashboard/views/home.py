@@ -10,7 +10,7 @@ import streamlit as st
 
 from actions import overview, saved
 from actions.door import Identity
-from actions.overview import CALENDAR_DAYS, Overview
+from actions.overview import CALENDAR_DAYS, History, Overview
 from core import words
 from core.permissions import Permission
 from dashboard import links
@@ -39,15 +39,7 @@ def _everything(who: Identity) -> None:
     _attention(found)
     _figures(found)
     _jobs(found)
-    left, right = st.columns(2)
-    with left:
-        st.subheader("Runs of the last days")
-        charts.runs_by_day(found.runs)
-    with right:
-        st.subheader("Growth")
-        charts.growth(_grown(found))
-    st.subheader("A year of backups")
-    charts.calendar({day: one.number for day, one in found.days.items()}, found.now.date(), CALENDAR_DAYS)
+    _history(overview.history(who), found.now.date())  # asked for now: meanwhile the browser draws what is above
 
 
 def _first_steps(who: Identity) -> None:
@@ -83,10 +75,9 @@ def _attention(found: Overview) -> None:
 
 def _figures(found: Overview) -> None:
     good = sum(not line.verdict.needs_attention for line in found.lines)
-    today = found.days.get(found.now.date())
     with st.container(horizontal=True):
         st.metric("Jobs that are well", f"{good} of {len(found.lines)}", border=True)
-        st.metric("Backups today", f"{today.number:,}" if today else "0", border=True)
+        st.metric("Backups today", f"{found.today.number:,}", border=True)
         st.metric("Stored copies", f"{sum(one.number for one in found.stored.values()):,}", border=True)
         st.metric("Stored", words.size(sum(one.size for one in found.stored.values())), border=True)
 
@@ -114,10 +105,22 @@ def _row(line: Line, found: Overview) -> dict[str, str]:
     }
 
 
-def _grown(found: Overview) -> list[tuple[date, int]]:
+def _history(found: History, today: date) -> None:
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Runs of the last days")
+        charts.runs_by_day(found.runs)
+    with right:
+        st.subheader("Growth")
+        charts.growth(_grown(found, today))
+    st.subheader("A year of backups")
+    charts.calendar({day: one.number for day, one in found.days.items()}, today, CALENDAR_DAYS)
+
+
+def _grown(found: History, today: date) -> list[tuple[date, int]]:
     """The sum of the backups that are kept, day by day since the first of the year that has one."""
     if not found.days:
         return []
-    first, last = min(found.days), found.now.date()
-    every = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    first = min(found.days)
+    every = [first + timedelta(days=number) for number in range((today - first).days + 1)]
     return list(zip(every, accumulate(found.days[day].size if day in found.days else 0 for day in every), strict=True))
