@@ -11,6 +11,7 @@ from threading import Barrier
 
 import pytest
 
+from adapters.storage.sftp import following
 from adapters.storage.sftp.connection import Connection
 from adapters.storage.sftp.following import FOLLOWED_FROM, STEP
 from core.errors import ChecksumMismatch, ConnectionError
@@ -40,6 +41,12 @@ def instead(command: str) -> str:
 @pytest.fixture
 def root(ssh_account: Account) -> Path:
     return ssh_account.new_folder()
+
+
+@pytest.fixture(autouse=True)
+def _as_over_a_slow_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loopback is faster than what is followed."""
+    monkeypatch.setattr(following, "FAST", float("inf"))
 
 
 @pytest.fixture
@@ -75,6 +82,25 @@ def test_a_small_object_needs_no_command_beside_its_upload(
     storage = openssh.storage(root)
     storage.put("a", [BODY[: FOLLOWED_FROM - 1]])
     assert (storage.arrived_sha256("a"), asked) == (None, [])
+
+
+def test_an_upload_that_keeps_the_server_busy_is_not_followed(
+    openssh: Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "FAST", 1)
+    storage = openssh.storage(root)
+    storage.put("a", pieces())
+    assert storage.arrived_sha256("a") is None
+    assert prove(storage, "a", manifest_file(BODY)) == "hashed by the server"
+
+
+def test_a_slow_network_is_followed_by_itself(openssh: Server, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    with proxied(openssh.port) as network:
+        network.bandwidth = 20 * MIB
+        storage = openssh.storage(root, port=network.port)
+        storage.put("a", pieces())
+        assert storage.arrived_sha256("a") == HASH
 
 
 def test_an_upload_that_goes_on_after_a_cut_is_followed_from_its_beginning(

@@ -40,7 +40,7 @@ from adapters.storage.sftp.folders import (
     remove_if_there,
     room,
 )
-from adapters.storage.sftp.following import Arrived, Follower
+from adapters.storage.sftp.following import Follower
 from adapters.storage.sftp.protocol import NO_SUCH_FILE, Attributes, Refusal, Session
 from adapters.storage.sftp.resuming import Once, Part, agrees, stored_sha256
 from adapters.storage.sftp.transfer import Upload, download
@@ -68,7 +68,7 @@ class SFTP:
         self._connection = Connection(config)
         self._found_root: bytes | None = None
         self._broken: dict[str, Part] = {}  # uploads that a later call may go on with, by key
-        self._hashed: dict[str, Arrived] = {}  # what the server hashed while it came, by key
+        self._followers: dict[str, tuple[int, Follower]] = {}  # of uploads that are over, with their sizes, by key
 
     def describe(self) -> str:
         """The server and the folder, without the user."""
@@ -183,11 +183,12 @@ class SFTP:
 
     def arrived_sha256(self, key: str) -> str | None:
         """The SHA-256 that the server computed while the object arrived, in hex; None where it did not. Told once."""
-        if (arrived := self._hashed.pop(key, None)) is None:
+        size, follower = self._followers.pop(key, (0, None))
+        if follower is None or (found := follower.sha256()) is None:
             return None
         with self._session(key) as session:
-            _, size = self._object(session, parts_of(key))
-        return arrived.sha256 if arrived.size == size else None
+            _, stored = self._object(session, parts_of(key))
+        return found if stored == size else None
 
     # --- what killed uploads leave ---
 
@@ -228,7 +229,7 @@ class SFTP:
             with self._guarded(session, key):
                 self._refuse_taken(session, parts)
             upload = self._resumed(session, key, part, source) or self._begun(session, key, part)
-            follower = Follower(self._connection, part.path)
+            follower = Follower(self._connection, part.path, upload.written)
             try:
                 for chunk in source.read(upload.written):
                     with self._guarded(session, key, upload):
@@ -241,8 +242,8 @@ class SFTP:
             with self._guarded(session, key, upload):
                 upload.finish()
                 self._publish(session, part, parts)
-        if found := follower.sha256():
-            self._hashed[key] = Arrived(upload.written, found)
+        if follower.has_begun:
+            self._followers[key] = upload.written, follower
 
     def _begun(self, session: Session, key: str, part: Part) -> Upload:
         with self._guarded(session, key):

@@ -7,8 +7,8 @@ all that is left. It sees the file as any later reader does, only sooner.
 from __future__ import annotations
 
 import shlex
+import time
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
@@ -19,6 +19,7 @@ from core.errors import DBackupError
 
 FOLLOWED_FROM = 32 << 20  # bytes; what is smaller is hashed in a moment when it is there
 STEP = 8 << 20  # bytes between two words to the command
+FAST = 60 << 20  # bytes a second; above, the proof is short beside the upload, and the server busy enough
 BLOCK = 1 << 20  # bytes
 
 # Each line of its input says how many more blocks are there; when the input ends, the file is whole. dd takes exactly
@@ -28,30 +29,33 @@ FOLLOW = (
 )
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """What the server has said of a file that it hashed while it came."""
-
-    size: int
-    sha256: str
-
-
 class Follower:
-    """Follows one upload, in a thread of its own: a server that cannot do this, or not now, keeps no upload waiting."""
+    """Follows one upload, in a thread of its own: a server that cannot do this, or not now, keeps no upload waiting.
 
-    def __init__(self, connection: Connection, path: bytes) -> None:
+    ``start`` is what the file holds already, in bytes.
+    """
+
+    def __init__(self, connection: Connection, path: bytes, start: int) -> None:
         self._connection = connection
         self._command = shlex.join(("sh", "-c", FOLLOW, "sh", path.decode()))
         self._thread: Thread | None = None
         self._sizes: SimpleQueue[int | None] = SimpleQueue()  # None: no byte will be added
-        self._reached = 0
+        self._reached = self._start = start
+        self._began = time.monotonic()
         self._sha256: str | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the upload was long enough to be followed."""
+        return self._thread is not None
 
     def reached(self, size: int) -> None:
         """The first ``size`` bytes are in the file."""
         if size < (self._reached + STEP if self._thread else FOLLOWED_FROM):
             return
         if self._thread is None:
+            if (size - self._start) / (time.monotonic() - self._began) > FAST:
+                return
             self._thread = Thread(target=self._follow, name="follow an upload", daemon=True)
             self._thread.start()
         self._reached = size
