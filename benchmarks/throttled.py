@@ -29,7 +29,7 @@ from tests.servers.proxy import Proxy, proxied
 
 MIB = 1 << 20
 HEAD = ("network", "dump alone s", "transfer alone s", "whole backup s", "× the longer one")
-SPEEDS = (5, 10, 40, 160)  # MiB/s of the network
+SPEEDS = (5, 10, 40)  # MiB/s of the network
 Figures = tuple[float, float, float]
 
 
