@@ -216,7 +216,6 @@ class Inventory:
             select(day, func.count(), func.sum(BackupRow.size))
             .where(BackupRow.backup_id >= f"{since:%Y%m%d}")
             .group_by(day)
-            .order_by(day)
         )
         with self._database.session() as session:
             return {

@@ -48,6 +48,8 @@ class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     found = {item.nodeid.partition("::")[0] for item in items if "shared_system" in item.fixturenames}
     assert found <= SHARING, "tests/conftest.py names the modules that share the system"
+    # What takes longest, and in one process, is begun first: begun in its turn, it would be what all others wait for.
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in SHARING)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
