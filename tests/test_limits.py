@@ -292,6 +292,9 @@ def test_lists_hold_ones_own_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "executions", lambda: record)
     assert set(jobs.last_runs(LIMITED)) == {"shop"}
     monkeypatch.setattr(overview.overview, "lines", lambda specs, _, within: [*(spec.name for spec in specs), *within])
+    sums = SimpleNamespace(by_day=lambda _: {"a day": "of all"}, by_storage=lambda: {"nas": "of all"})
+    monkeypatch.setattr(overview, "inventory", lambda: sums)
+    monkeypatch.setattr(overview, "executions", lambda: sums)
     seen = overview.everything(LIMITED)
     assert (seen.lines, seen.unreadable, seen.stored, seen.today.number) == (("ours", "shop"), (), {}, 0)
     assert overview.history(LIMITED) == overview.History({}, {})
