@@ -43,7 +43,7 @@ Report = TypeVar(
 
 _told: ContextVar[list[Any]] = ContextVar("told")
 log = logger(service="prefect")
-WORKERS = 1000  # threads for uploads and checks, made when needed; most wait for their turn, so few would be one queue
+WORKERS = 1000  # threads, made when needed: with few, the uploads that wait for a slow destination hold up all others
 
 
 class SealedFlow(Flow[P, R], Generic[P, R]):

@@ -29,7 +29,7 @@ from adapters.storage.keys import (
 )
 from adapters.storage.sftp.config import SCHEME, SFTPConfig
 from adapters.storage.sftp.connection import Connection
-from adapters.storage.sftp.errors import missing, not_marked, refused, taken, translated
+from adapters.storage.sftp.errors import missing, refused, taken, translated
 from adapters.storage.sftp.folders import (
     FILE_MODE,
     attributes,
@@ -43,9 +43,10 @@ from adapters.storage.sftp.folders import (
 from adapters.storage.sftp.following import Follower
 from adapters.storage.sftp.protocol import NO_SUCH_FILE, Attributes, Refusal, Session
 from adapters.storage.sftp.resuming import Once, Part, agrees, stored_sha256
+from adapters.storage.sftp.root import Root
 from adapters.storage.sftp.transfer import Upload, download
 from adapters.storage.trying import write_read_delete
-from core.errors import ConnectionError, DBackupError, ObjectNotFound, StorageError
+from core.errors import ConnectionError, DBackupError, StorageError
 from core.log import logger
 from core.ports import Rereadable, StoredObject
 from core.streams import Chunk, Chunks
@@ -66,7 +67,7 @@ class SFTP:
     def __init__(self, config: SFTPConfig) -> None:
         self._config = config
         self._connection = Connection(config)
-        self._found_root: bytes | None = None
+        self._root = Root(config)
         self._broken: dict[str, Part] = {}  # uploads that a later call may go on with, by key
         self._followers: dict[str, tuple[int, Follower]] = {}  # of uploads that are over, with their sizes, by key
 
@@ -77,8 +78,8 @@ class SFTP:
     def mark(self) -> None:
         """Make the folder when it is missing, and put the mark into it. Raises StorageError or ConnectionError."""
         with self._session(MARK) as session:
-            make(session, self._place(session))
-            path = below(self._place(session), MARK)
+            make(session, self._root.path(session))
+            path = below(self._root.path(session), MARK)
             if attributes(session, path) is None:
                 upload = Upload(session, session.create(path, FILE_MODE))
                 upload.write(MARK_TEXT)
@@ -90,7 +91,7 @@ class SFTP:
         The login is part of it: two that are locked into different folders may call them by one path.
         """
         with self._session("") as session:
-            return f"sftp:{self._connection.fingerprint}:{self._config.login}:{self._root(session).decode()}"
+            return f"sftp:{self._connection.fingerprint}:{self._config.login}:{self._root.required(session).decode()}"
 
     def check(self) -> None:
         """Prove by doing it that objects can be written, read back and deleted. Raises StorageError."""
@@ -99,7 +100,7 @@ class SFTP:
     def free_space(self) -> int | None:
         """Bytes that can still be written, where the server says so."""
         with self._session("the free space") as session:
-            space = room(session, self._place(session))
+            space = room(session, self._root.path(session))
         return None if space is None else space.free
 
     def put(self, key: str, chunks: Chunks) -> None:
@@ -137,7 +138,7 @@ class SFTP:
         """The bytes from ``offset`` on, at most ``length``, read ahead within a bound. Raises ObjectNotFound."""
         parts = parts_of(key)
         with self._session(key) as session:
-            path, size = self._object(session, parts)
+            path, size = self._root.object(session, parts)
             end = size if length is None else min(size, offset + length)
             handle = session.open(path)
             yield from download(session, handle, offset, end)
@@ -152,7 +153,7 @@ class SFTP:
         """Whether anything has this name, be it a folder or a dangling link. Raises StorageError."""
         parts = parts_of(key)
         with self._session(key) as session:
-            root = self._root(session)
+            root = self._root.required(session)
             if attributes(session, root) is None:  # a root that is missing is not an empty one
                 raise missing(self._config, key, root=True)
             folder = below(root, *parts[:-1])
@@ -169,16 +170,16 @@ class SFTP:
         """Remove an object, and the folders it leaves empty. Raises ObjectNotFound."""
         parts = parts_of(key)
         with self._session(key) as session:
-            path, _ = self._object(session, parts)
+            path, _ = self._root.object(session, parts)
             session.remove(path)
             with suppress(Refusal):  # not empty, or not ours to remove: the object is gone all the same
                 for depth in range(len(parts) - 1, 0, -1):
-                    session.rmdir(below(self._root(session), *parts[:depth]))
+                    session.rmdir(below(self._root.required(session), *parts[:depth]))
 
     def remote_sha256(self, key: str) -> str | None:
         """The SHA-256 that the server itself computes, in hex; None where it runs no command for this login."""
         with self._session(key) as session:
-            path, size = self._object(session, parts_of(key))
+            path, size = self._root.object(session, parts_of(key))
         return self._connection.sha256(path, size)
 
     def arrived_sha256(self, key: str) -> str | None:
@@ -187,7 +188,7 @@ class SFTP:
         if follower is None or (found := follower.sha256()) is None:
             return None
         with self._session(key) as session:
-            _, stored = self._object(session, parts_of(key))
+            _, stored = self._root.object(session, parts_of(key))
         return found if stored == size else None
 
     # --- what killed uploads leave ---
@@ -214,8 +215,8 @@ class SFTP:
 
     def _incoming(self, session: Session) -> bytes | None:
         """The folder of unfinished uploads, or None before the first. Raises StorageError where it is a link."""
-        there = attributes(session, below(self._root(session), INCOMING)) is not None
-        return self._made(session, (INCOMING,)) if there else None
+        there = attributes(session, below(self._root.required(session), INCOMING)) is not None
+        return self._root.made(session, (INCOMING,)) if there else None
 
     # --- storing ---
 
@@ -247,7 +248,7 @@ class SFTP:
 
     def _begun(self, session: Session, key: str, part: Part) -> Upload:
         with self._guarded(session, key):
-            path = below(self._made(session, (INCOMING,)), new_part())
+            path = below(self._root.made(session, (INCOMING,)), new_part())
             handle = session.create(path, FILE_MODE)
         part.path = path
         return Upload(session, handle)
@@ -257,7 +258,7 @@ class SFTP:
         if not part.path:
             return None
         with self._guarded(session, key):
-            self._root(session)  # the disk may be another one by now
+            self._root.required(session)  # the disk may be another one by now
             there = attributes(session, part.path)
             size = there.size if there and there.is_file else 0
             stored = stored_sha256(self._connection, session, part.path, size) if size else ""
@@ -272,13 +273,13 @@ class SFTP:
 
     def _refuse_taken(self, session: Session, parts: Sequence[str]) -> None:
         """Raise ObjectExists before a byte moves; the link that publishes is what decides."""
-        if attributes(session, below(self._root(session), *parts)) is not None:
+        if attributes(session, below(self._root.required(session), *parts)) is not None:
             raise taken(self._config, parts)
 
     def _publish(self, session: Session, part: Part, parts: Sequence[str]) -> None:
         """Give a finished file its name. Raises ObjectExists where the name is taken, else Refusal."""
         for attempt in range(PUBLISH_ATTEMPTS):
-            target = below(self._made(session, parts[:-1]), parts[-1])
+            target = below(self._root.made(session, parts[:-1]), parts[-1])
             try:
                 move_new(session, part.path, target)
             except Refusal as refusal:
@@ -308,49 +309,7 @@ class SFTP:
                 return
         log.warning("a part of a failed upload stays", path=part.path.decode(errors="replace"), reason=reason)
 
-    # --- folders ---
-
-    def _root(self, session: Session) -> bytes:
-        """The root's path, looked at for its mark. Raises StorageError without one, or Refusal."""
-        root = self._place(session)
-        if self._config.marked and attributes(session, below(root, MARK)) is None:
-            raise not_marked(self._config, there=attributes(session, root) is not None)
-        return root
-
-    def _place(self, session: Session) -> bytes:
-        """The root's path, marked or not, without links once it exists. Raises Refusal."""
-        if self._found_root is not None:
-            return self._found_root
-        path = self._config.path.encode()
-        if not path.startswith(b"/"):
-            path = below(session.realpath(b"."), self._config.path)
-        if attributes(session, path) is None:
-            return path
-        self._found_root = session.realpath(path)
-        return self._found_root
-
-    def _made(self, session: Session, parts: Sequence[str]) -> bytes:
-        """A folder below the root, made with those above it where it is missing. Raises StorageError or Refusal."""
-        root = self._root(session)
-        if not self._config.marked:
-            make(session, root)
-        for depth in range(1, len(parts) + 1):
-            path = below(root, *parts[:depth])
-            if not make(session, path):
-                raise StorageError(
-                    f"{'/'.join(parts[:depth])!r} in {self.describe()} is no folder",
-                    hint="it is a file or a symbolic link; links below the root are not followed",
-                )
-        return below(root, *parts)
-
-    def _object(self, session: Session, parts: Sequence[str]) -> tuple[bytes, int]:
-        """The path and size of an object, on a way without links. Raises ObjectNotFound or Refusal."""
-        folder = below(self._root(session), *parts[:-1])
-        path = below(folder, parts[-1])
-        found = session.lstat(path)
-        if not found.is_file or (len(parts) > 1 and session.realpath(folder) != folder):
-            raise ObjectNotFound(f"{'/'.join(parts)!r} in {self.describe()} is no object but a folder or a link")
-        return path, found.size
+    # --- lists ---
 
     def _listed(self, parts: tuple[str, ...], prefix: str) -> Iterator[tuple[str, Attributes]]:
         """Keys and attributes below one folder. Names sort with a folder's slash, which is the order of keys."""
@@ -366,7 +325,7 @@ class SFTP:
         """The sorted names and attributes of what a folder holds; folders have a slash behind."""
         with self._session(prefix or "the list of objects") as session:
             try:
-                entries = sorted(session.entries(below(self._root(session), *parts)))
+                entries = sorted(session.entries(below(self._root.required(session), *parts)))
             except Refusal as refusal:
                 if parts and refusal.code == NO_SUCH_FILE:  # pruned since its name was read
                     return []
@@ -396,5 +355,5 @@ class SFTP:
 
     def _explained(self, session: Session, key: str, refusal: Refusal, written: int) -> StorageError:
         if refusal.code == NO_SUCH_FILE:
-            return missing(self._config, key, root=attributes(session, self._place(session)) is None)
-        return refused(self._config, key, refusal, room(session, self._place(session)), written)
+            return missing(self._config, key, root=attributes(session, self._root.path(session)) is None)
+        return refused(self._config, key, refusal, room(session, self._root.path(session)), written)
