@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import StateType
 
 from actions import saved
 from actions.door import LOCAL_ADMINISTRATOR
-from core.jobs import Address, JobSpec
+from core.jobs import DEFAULT_QUEUE, Address, JobSpec
 from core.states import RunState
 from deployments import jobs, pool, queued
 from services.records import executions
@@ -25,6 +25,7 @@ from tests.machines import LOST_AFTER, Machine, Site, all_up, site
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)  # a dozen processes that import Prefect, on two cores that others may use, too
+ELSEWHERE = "paris"  # which only the first machine serves
 LABEL = "berlin"  # which only the second machine serves
 SECONDS = 240  # for what takes some ten seconds on a quiet machine
 
@@ -50,7 +51,8 @@ class Two:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     with site(tmp_path_factory.mktemp("machines"), "db1", "db2") as found, ExitStack() as stack:
         first, second = found.machines
-        processes = stack.enter_context(first.up()), stack.enter_context(second.up(LABEL, "default"))
+        started = first.up(ELSEWHERE, DEFAULT_QUEUE), second.up(LABEL, DEFAULT_QUEUE)
+        processes = stack.enter_context(started[0]), stack.enter_context(started[1])
         all_up(*zip(found.machines, processes, strict=True))
         shop = _database(found.folder / "shop.db")
         _database(second.own_disk / "only-here.db")
@@ -68,10 +70,14 @@ def _database(path: Path) -> Path:
     return path
 
 
-def begin(name: str, source: str = "shop", queue: str = "default") -> str:
+def begin(name: str, source: str = "shop", queue: str = DEFAULT_QUEUE) -> str:
     """Save a job, and put a run of it into the queue."""
-    jobs.create(JobSpec(name=name, source=Address(source), destinations=(Address("shared"),), queue=queue))
+    jobs.create(_job(name, source, queue))
     return queued.put(name)
+
+
+def _job(name: str, source: str, queue: str) -> JobSpec:
+    return JobSpec(name=name, source=Address(source), destinations=(Address("shared"),), queue=queue)
 
 
 def host_of(run: str) -> str:
@@ -88,9 +94,8 @@ def until_they_end(*runs: str) -> None:
 
 
 def test_runs_spread_over_the_machines_and_a_label_sends_one_to_the_machine_that_serves_it(two: Two) -> None:
-    pool.set_limit(4)
     with locked(two.shop):
-        spread = _on_each(two, "spread", at_once=3)
+        spread = _on_each(two)
         bound, waiting = begin("bound", "there", LABEL), begin("unserved", "there", "tokyo")
         until_they_run(*spread, bound)
     until_they_end(*spread, bound)
@@ -98,7 +103,7 @@ def test_runs_spread_over_the_machines_and_a_label_sends_one_to_the_machine_that
     assert {host_of(run) for run in spread} == {two.first.name, two.second.name}
     assert host_of(bound) == two.second.name
     assert state_of(waiting) is StateType.SCHEDULED
-    assert pool.look().served == {"default", LABEL}
+    assert pool.look().served == {DEFAULT_QUEUE, ELSEWHERE, LABEL}
     told = two.first.dbackup("queue").stdout
     assert "tokyo" in told
     assert "nobody takes from it: dbackup up --queue tokyo" in told
@@ -107,8 +112,8 @@ def test_runs_spread_over_the_machines_and_a_label_sends_one_to_the_machine_that
 def test_a_machine_that_dies_costs_only_its_own_runs_and_another_one_ends_them(two: Two) -> None:
     pool.set_limit(2)
     with locked(two.shop):
-        of = {host_of(run): run for run in _on_each(two, "held", at_once=1)}
-        lost, kept = of[two.first.name], of[two.second.name]
+        lost, kept = begin("lost", queue=ELSEWHERE), begin("kept", queue=LABEL)
+        until_they_run(lost, kept)
         two.processes[0].kill()
         until(lambda: state_of(lost) is StateType.CRASHED, "the run to be ended", seconds=SECONDS + LOST_AFTER)
         assert state_of(kept) is StateType.RUNNING
@@ -117,19 +122,23 @@ def test_a_machine_that_dies_costs_only_its_own_runs_and_another_one_ends_them(t
     recorded = executions().of_flow_run(lost)
     assert recorded
     assert recorded.state is RunState.CRASHED
-    again = queued.put(recorded.job_name)
+    jobs.edit(_job("lost", "shop", DEFAULT_QUEUE))  # what only a dead machine served, any other may do
+    again = queued.put("lost")
     until_they_end(again)
     assert (state_of(again), host_of(again)) == (StateType.COMPLETED, two.second.name)
 
 
-def _on_each(two: Two, name: str, at_once: int) -> list[str]:
-    """Runs that wait on the machines: so many at once, then, as one machine may be busy, more until each has one."""
-    runs = [begin(f"{name}-{number}") for number in range(at_once)]
-    until_they_run(*runs)
-    while len({host_of(run) for run in runs}) < len(two.site.machines) and len(runs) < 8:
-        pool.set_limit(len(runs) + 2)  # those that run in vain keep their places
-        runs.append(begin(f"{name}-{len(runs)}"))
-        until_they_run(runs[-1])
+def _on_each(two: Two) -> list[str]:
+    """Runs that wait on the machines: three at once, for a machine takes one at a time, and more while one has none.
+
+    One run after the other could go to the same machine for ever: each begins in step with what that one asks for.
+    """
+    runs: list[str] = []
+    while len({host_of(run) for run in runs}) < len(two.site.machines) and len(runs) < 12:
+        pool.set_limit(len(runs) + 4)  # those that run keep their places, and one is left for others
+        more = [begin(f"spread-{len(runs) + number}") for number in range(3)]
+        until_they_run(*more)
+        runs += more
     return runs
 
 
