@@ -28,7 +28,8 @@ STATVFS, LIMITS = b"statvfs@openssh.com", b"limits@openssh.com"
 
 LARGEST_PACKET = 1 << 20  # bytes; a longer one is not of this protocol
 EVERY_SERVER = 32 << 10  # bytes in one read or write that every server takes
-LARGEST_REQUEST = 128 << 10  # bytes; OpenSSH takes 255 KiB, but a chunk of 1 MiB divides evenly by this
+LARGEST_REQUEST = 255 << 10  # bytes; what OpenSSH takes
+ONE_PACKET = (32 << 10) - 64  # bytes that paramiko sends in one packet to OpenSSH, and to most others
 ALL_THERE_IS = 64 << 20  # bytes asked of the channel at once: a channel never holds so much, and moves what it keeps
 
 
@@ -211,9 +212,21 @@ class Session:
         if FSYNC in self.extensions:
             self._done(self.ask(EXTENDED, _string(FSYNC) + _string(handle)))
 
-    def ask_to_write(self, handle: bytes, offset: int, data: memoryview) -> int:
-        """Send a write without waiting; its number is for :meth:`written`."""
-        return self.ask(WRITE, _string(handle) + struct.pack(">QI", offset, len(data)), data)
+    def ask_to_write(self, handle: bytes, offset: int, data: memoryview) -> list[tuple[int, int]]:
+        """Send writes without waiting: as few and as equal as may be. Their numbers, for :meth:`written`, and sizes."""
+        if not data:
+            return []
+        writes = -(-len(data) // self.largest_write)
+        size = -(-len(data) // writes)
+        asked, parts = list[tuple[int, int]](), list[memoryview]()
+        for start in range(0, len(data), size):
+            part = data[start : start + size]
+            head = _string(handle) + struct.pack(">QI", offset + start, len(part))
+            number, request = self._request(WRITE, head, len(part))
+            asked.append((number, len(part)))
+            parts += (memoryview(request), part)
+        self._send(parts)
+        return asked
 
     def written(self, number: int) -> None:
         """Wait for the answer to a write. Raises Refusal."""
@@ -236,11 +249,27 @@ class Session:
 
     # --- packets ---
 
-    def ask(self, kind: int, body: bytes, data: memoryview | None = None) -> int:
+    def ask(self, kind: int, body: bytes) -> int:
         """Send a request and give its number."""
-        number, request = self._request(kind, body, len(data) if data is not None else 0)
-        self._channel.sendall(request if data is None else b"".join((request, data)))
+        number, request = self._request(kind, body)
+        self._channel.sendall(request)
         return number
+
+    def _send(self, parts: Sequence[memoryview]) -> None:
+        """Send what follows each other, a full packet at a time.
+
+        Of more than a packet, paramiko copies all that is left for each one; each that is not full costs as much as one
+        that is.
+        """
+        packet, room = list[memoryview](), ONE_PACKET
+        for part in parts:
+            rest = part
+            while len(rest) >= room:
+                self._channel.sendall(b"".join((*packet, rest[:room])))
+                rest, packet, room = rest[room:], [], ONE_PACKET
+            packet.append(rest)
+            room -= len(rest)
+        self._channel.sendall(b"".join(packet))
 
     def _request(self, kind: int, body: bytes, following: int = 0) -> tuple[int, bytes]:
         """A new number, and the packet that has it, up to ``following`` bytes of data."""

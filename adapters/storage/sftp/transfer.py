@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from adapters.storage.sftp.protocol import Session
-from core.streams import Chunk
+from core.streams import CHUNK_SIZE, Chunk
 
 WINDOW = 4 << 20  # bytes on their way, each direction
 
@@ -22,20 +22,18 @@ class Upload:
 
     def __init__(self, session: Session, handle: bytes, written: int = 0) -> None:
         self._session, self._handle = session, handle
-        self._unanswered: deque[tuple[int, int]] = deque()  # number and end of each write
-        self._most = max(WINDOW // session.largest_write, 1)
+        self._unanswered: deque[tuple[int, int]] = deque()  # number and size of each write
         self.written = self.answered = written
 
     def write(self, chunk: Chunk) -> None:
         """Send a chunk, and wait only while too much is unanswered. Raises Refusal, also of an earlier write."""
-        view, size = memoryview(chunk), self._session.largest_write
-        for start in range(0, len(view), size):
-            part = view[start : start + size]
-            if len(self._unanswered) >= self._most:
+        view = memoryview(chunk)
+        for start in range(0, len(view), CHUNK_SIZE):
+            part = view[start : start + CHUNK_SIZE]
+            while self._unanswered and self.written + len(part) - self.answered > WINDOW:
                 self._take_answer()
-            number = self._session.ask_to_write(self._handle, self.written, part)
+            self._unanswered.extend(self._session.ask_to_write(self._handle, self.written, part))
             self.written += len(part)
-            self._unanswered.append((number, self.written))
 
     def settle(self) -> None:
         """Wait until every write is answered for. Raises Refusal."""
@@ -49,9 +47,9 @@ class Upload:
         self._session.close_handle(self._handle)
 
     def _take_answer(self) -> None:
-        number, end = self._unanswered.popleft()
+        number, size = self._unanswered.popleft()
         self._session.written(number)
-        self.answered = end
+        self.answered += size
 
 
 def download(session: Session, handle: bytes, position: int, end: int) -> Iterator[memoryview]:
