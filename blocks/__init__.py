@@ -18,9 +18,17 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-if "PREFECT__FLOW_RUN_ID" in os.environ and not (_logger := logging.getLogger("dbackup")).level:
-    _level = os.environ.get("DBACKUP_LOG_LEVEL", "").upper()
-    _logger.setLevel(_level if _level in logging.getLevelNamesMapping() else logging.INFO)
+
+def record_our_lines() -> None:
+    """Let our log lines be recorded, in a process that carries out a run."""
+    logger = logging.getLogger("dbackup")
+    if not logger.level:
+        level = os.environ.get("DBACKUP_LOG_LEVEL", "").upper()
+        logger.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
+
+
+if "PREFECT__FLOW_RUN_ID" in os.environ:
+    record_our_lines()
 
 for _name in ("NO_PROXY", "no_proxy"):  # the embedded server is asked directly, whatever proxy others take
     os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "127.0.0.1"]))

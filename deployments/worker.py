@@ -41,6 +41,7 @@ from core.errors import ConnectionError, DBackupError
 from core.jobs import DEFAULT_QUEUE
 from core.log import configure, logger
 from core.settings import settings
+from deployments.forks import Forks
 from deployments.pool import POOL
 from deployments.system import END_SECONDS
 from tasks.heartbeat import BEAT, BEAT_SECONDS, here
@@ -65,6 +66,9 @@ def _settle() -> None:
     log.info("could take nothing for a while: settling what was missed", jobs=len(missed.settle()))
 
 
+ENGINE = command_to_string([sys.executable, "-m", "prefect.engine"])
+
+
 class RunConfiguration(ProcessJobConfiguration):
     """How a run is started: by the engine itself, for the flows are installed here.
 
@@ -73,7 +77,7 @@ class RunConfiguration(ProcessJobConfiguration):
     """
 
     def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
-        self.command = self.command or command_to_string([sys.executable, "-m", "prefect.engine"])
+        self.command = self.command or ENGINE
         super().prepare_for_flow_run(*arguments, **named)
 
 
@@ -93,6 +97,7 @@ class Worker(ProcessWorker):
         self._ending = False
         self._clock = clock
         self._took_at = clock()
+        self._forks = Forks()
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take what waits, unless the end has come."""
@@ -144,7 +149,10 @@ class Worker(ProcessWorker):
             if await self._is_one_too_many():
                 return await self._put_back(flow_run, task_status)
             await self.client.update_flow_run_labels(flow_run.id, here())
-            return await super().run(flow_run, configuration, task_status)
+            with self._forks.command(configuration.env) as forked:
+                if configuration.command == ENGINE:  # and nobody has given another one
+                    configuration.command = command_to_string(forked)
+                return await super().run(flow_run, configuration, task_status)
         finally:
             vouching.cancel()
             self._mine.discard(flow_run.id)
