@@ -58,7 +58,7 @@ class Wish:
             os.close(stream)
 
     def take_over(self) -> None:
-        """Make this process so, and be the engine until the run has ended."""
+        """Make this process so."""
         for number, stream in enumerate(self.streams):
             os.dup2(stream, number)
         self.close()
@@ -68,10 +68,6 @@ class Wish:
         time.tzset()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.argv[:] = [ENGINE]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", f"'{ENGINE}' found in sys.modules", RuntimeWarning)
-            runpy.run_module(ENGINE, run_name="__main__", alter_sys=True)
 
 
 @dataclass(frozen=True)
@@ -192,17 +188,30 @@ def main(listener: int) -> None:
     """Serve at a socket that listens. Runs that come too early wait there."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # they come to the runs, and it ends after them
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError as error:  # before Linux 5.3
+        sys.exit(f"no fork server, each run imports everything for itself: {error.strerror}")
     for module in (*NEEDED, *(f"flows.{name}" for name in FLOWS)):
         importlib.import_module(module)
     blocks.record_our_lines()
     if threading.active_count() > 1:
-        sys.exit("something that was imported has started a thread: each run imports everything for itself")
+        sys.exit("no fork server, each run imports everything for itself: something imported has started a thread")
     gc.collect()
     gc.freeze()  # what is there stays there, and its memory is shared
     with socket.socket(fileno=listener) as listening:
         wish = ForkServer(listening, sys.stdin.fileno()).serve()
     if wish:
         wish.take_over()
+        _be_the_engine()
+
+
+def _be_the_engine() -> None:
+    """Do as Prefect's own process of a run does, from its first line on."""
+    sys.argv[:] = [ENGINE]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", f"'{ENGINE}' found in sys.modules", RuntimeWarning)
+        runpy.run_module(ENGINE, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -42,21 +42,23 @@ class Forks:
                 self._ending = asyncio.get_running_loop().call_later(self._idle_seconds, self._end)
 
     def _started(self, environment: Mapping[str, str | None]) -> str:
-        """The name under which it answers. Where it can't be started, nobody does."""
-        if self._server is None or self._server.poll() is not None:
-            self._name = secrets.token_hex(16)
+        """The name under which it answers. Where it can't be started, or has given up by itself, nobody does."""
+        ended = self._server.poll() if self._server else 0
+        if ended is None or ended > 0:
+            return self._name
+        self._name = secrets.token_hex(16)
+        try:
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(engine.address(self._name))
                 listener.listen()
-                try:
-                    self._server = subprocess.Popen(
-                        [sys.executable, "-m", "deployments.fork_server", str(listener.fileno())],
-                        stdin=subprocess.PIPE,
-                        pass_fds=[listener.fileno()],
-                        env={key: value for key, value in environment.items() if value and not of_a_run(key)},
-                    )
-                except OSError as error:
-                    log.warning("no fork server: each run imports everything for itself", reason=str(error))
+                self._server = subprocess.Popen(
+                    [sys.executable, "-m", "deployments.fork_server", str(listener.fileno())],
+                    stdin=subprocess.PIPE,
+                    pass_fds=[listener.fileno()],
+                    env={key: value for key, value in environment.items() if value and not of_a_run(key)},
+                )
+        except OSError as error:
+            log.warning("no fork server: each run imports everything for itself", reason=str(error))
         return self._name
 
     def _end(self) -> None:

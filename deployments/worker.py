@@ -149,9 +149,10 @@ class Worker(ProcessWorker):
             if await self._is_one_too_many():
                 return await self._put_back(flow_run, task_status)
             await self.client.update_flow_run_labels(flow_run.id, here())
-            with self._forks.command(configuration.env) as forked:
-                if configuration.command == ENGINE:  # and nobody has given another one
-                    configuration.command = command_to_string(forked)
+            if configuration.command != ENGINE:  # its pool says otherwise
+                return await super().run(flow_run, configuration, task_status)
+            with self._forks.command(configuration.env) as command:
+                configuration.command = command_to_string(command)
                 return await super().run(flow_run, configuration, task_status)
         finally:
             vouching.cancel()

@@ -196,7 +196,7 @@ def test_no_secret_stands_in_an_argument_list_or_in_a_deployment(system: System,
         run = queued.put("plain")
         until(lambda: state_of(run) is StateType.RUNNING, "the run to begin")
         listed = " ".join(system.processes().values())
-    assert "prefect" in listed
+    assert "engine" in listed
     with prefect_client() as client:
         written = (
             jobs.deployment(client, "plain").model_dump_json() + client.read_work_pool(pool.POOL).model_dump_json()
