@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -60,20 +61,23 @@ def _ask(connection: socket.socket, name: str) -> int | None:
 
 def _follow(connection: socket.socket, run: int) -> int:
     """Hand down what this process is told until the run has ended, and give how it has."""
+    try:
+        process = os.pidfd_open(run)
+    except ProcessLookupError:  # it has ended already, which is told next
+        return _number(connection) or 0
 
     def hand_down(number: int, _: object) -> None:
         with suppress(ProcessLookupError):
-            os.kill(run, number)
+            signal.pidfd_send_signal(process, number)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, hand_down)
-    ended = None
     with suppress(OSError):
-        ended = _number(connection)
-    if ended is None:  # the fork server was killed: nobody would learn how the run ends
-        hand_down(signal.SIGKILL, None)
-        return -signal.SIGKILL
-    return ended
+        if (ended := _number(connection)) is not None:
+            return ended
+    # The fork server was killed. The run goes on, and tells Prefect itself how it ends.
+    select.select([process], [], [])
+    return 0
 
 
 def _number(connection: socket.socket) -> int | None:
