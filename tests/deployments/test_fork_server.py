@@ -231,3 +231,9 @@ def test_a_server_that_gives_up_is_not_started_again_and_again(tmp_path: Path) -
         assert NO_SERVER in stand_in.stderr
 
     asyncio.run(use())
+
+
+def test_who_stands_for_a_run_imports_nothing_but_the_standard_library() -> None:
+    code = f"import runpy, sys; runpy.run_path({engine.__file__!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert {name.partition(".")[0] for name in done.stdout.split()} <= {*sys.stdlib_module_names, "__main__"}
