@@ -7,9 +7,13 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -18,7 +22,7 @@ from prefect.settings.models.root import Settings as PrefectSettings
 
 from blocks import server
 from blocks.api import prefect_api
-from blocks.embedded import environment, folder, running
+from blocks.embedded import DATABASE, environment, folder, running
 from core.settings import Settings, settings
 from tests.environment import without_ours
 from tests.waiting import until
@@ -154,6 +158,24 @@ from prefect.settings.models.root import Settings
 told = Settings().server
 print(sorted(told.services.db_vacuum.enabled), told.analytics_enabled, told.ui.v2_enabled)
 """
+
+
+def test_whoever_reads_is_answered_while_many_wait_for_their_turn_to_write(address: dict[str, str]) -> None:
+    user, _, password = address["auth"].partition(":")
+
+    def ask(path: str, **asked: str) -> httpx.Response:
+        return httpx.post(address["url"] + path, auth=(user, password), json=asked, timeout=60)
+
+    with closing(sqlite3.connect(folder(settings()) / DATABASE, isolation_level=None)) as connection:
+        with ThreadPoolExecutor(40) as at_once:
+            connection.execute("BEGIN IMMEDIATE")
+            written = [at_once.submit(ask, "/flows/", name=f"flow-{number}") for number in range(40)]
+            until(lambda: all(one.running() for one in written), "all to be on their way")
+            time.sleep(1)  # and to have come where they wait
+            assert ask("/flows/filter").is_success, "or it waits for half a minute, and is refused"
+            assert not any(one.done() for one in written)
+            connection.execute("ROLLBACK")
+        assert all(one.result().is_success for one in written)
 
 
 def test_prefect_understands_that_it_is_to_forget_old_runs_and_to_tell_nobody_outside() -> None:
