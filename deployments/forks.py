@@ -55,7 +55,7 @@ class Forks:
                     [sys.executable, "-m", "deployments.fork_server", str(listener.fileno())],
                     stdin=subprocess.PIPE,
                     pass_fds=[listener.fileno()],
-                    env={key: value for key, value in environment.items() if value and not of_a_run(key)},
+                    env={key: value for key, value in environment.items() if value is not None and not of_a_run(key)},
                 )
         except OSError as error:
             log.warning("no fork server: each run imports everything for itself", reason=str(error))

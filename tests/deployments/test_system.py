@@ -195,8 +195,9 @@ def test_no_secret_stands_in_an_argument_list_or_in_a_deployment(system: System,
     with locked(tmp_path / "plain.db"):
         run = queued.put("plain")
         until(lambda: state_of(run) is StateType.RUNNING, "the run to begin")
-        listed = " ".join(system.processes().values())
-    assert "engine" in listed
+        processes = system.processes()
+    listed = " ".join(processes.values())
+    assert sum("deployments.fork_server" in argv for argv in processes.values()) == 2, "itself, and the run"
     with prefect_client() as client:
         written = (
             jobs.deployment(client, "plain").model_dump_json() + client.read_work_pool(pool.POOL).model_dump_json()
