@@ -24,6 +24,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import blocks
 from deployments.engine import NUMBER, is_ours
@@ -92,7 +93,7 @@ class ForkServer:
 
     def __init__(self, listener: socket.socket, worker: int) -> None:
         self._listener, self._worker = listener, worker
-        self._steering = steering(dict(os.environ))
+        self._steering = steering(_started_with())
         self._runs: set[_Run] = set()
         self._looked_at = selectors.DefaultSelector()
         self._looked_at.register(listener, selectors.EVENT_READ, self._take)
@@ -164,6 +165,12 @@ class ForkServer:
         self._listener.close()
         for run in self._runs:
             run.close()
+
+
+def _started_with() -> dict[str, str]:
+    """The environment that this process was given, before what was imported has added to it."""
+    given = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
+    return dict(variable.split("=", 1) for variable in given if "=" in variable)
 
 
 def _heard(connection: socket.socket) -> Wish | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deployments import engine
-from deployments.fork_server import of_a_run
+from deployments.fork_server import STEERING, of_a_run
 from deployments.forks import Forks
 from deployments.processes import is_alive
 from tests.waiting import until
@@ -64,7 +64,7 @@ class Server:
 
 
 def _environment() -> dict[str, str]:
-    """A worker's, which has imported what is ours: that sets some variables of Prefect's."""
+    """A worker's."""
     return {key: value for key, value in os.environ.items() if not of_a_run(key)}
 
 
@@ -161,6 +161,13 @@ def test_a_run_with_other_settings_than_were_imported_imports_for_itself(server:
     assert printed == ""
     assert NO_SERVER in said
     assert server.run("pass").wait(60) == 0
+
+
+def test_what_is_imported_may_set_variables_that_were_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [key for key in os.environ if key.startswith(STEERING)]:
+        monkeypatch.delenv(name)
+    with _serving(f"{NAME}-bare-{os.getpid()}") as server:
+        assert server.run("print('forked')").communicate(timeout=60)[0] == "forked\n"
 
 
 def test_one_who_was_killed_while_asking_holds_up_nobody(server: Server) -> None:
