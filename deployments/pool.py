@@ -22,7 +22,7 @@ from deployments.client import prefect_client
 
 POOL = "dbackup"
 DEFAULT_LIMIT = 2
-_SILENT = timedelta(seconds=30)  # a worker that was not heard of for so long takes nothing
+SILENT = timedelta(seconds=30)  # a worker that was not heard of for so long takes nothing
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def look() -> Queue:
             queues = client.read_work_queues(work_pool_name=POOL)
         except ObjectNotFound:
             return Queue(DEFAULT_LIMIT, ())
-    oldest = datetime.now(UTC) - _SILENT
+    oldest = datetime.now(UTC) - SILENT
     return Queue(
         limit,
         tuple(

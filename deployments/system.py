@@ -216,6 +216,7 @@ def _api() -> Mapping[str, str]:
     quick = {
         "DBACKUP_HOME": str(settings().home),  # by which a home knows its runs
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",  # 30 unless set, and up to 39: as long as a worker may be silent
         "PREFECT_LOGGING_LEVEL": settings().log_level.upper(),  # what is recorded of a run
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",  # what of that is written to the worker's log, too
     }

@@ -116,6 +116,13 @@ def test_the_system_is_ready_when_server_worker_and_pages_answer_and_each_says_w
     assert [worker.alive for worker in pool.look().workers] == [True]
 
 
+def test_a_worker_that_misses_one_beat_is_not_silent(system: System) -> None:
+    environment = Path(f"/proc/{system.process_of('deployments.worker')}/environ").read_text().split("\0")
+    (seconds,) = [one.partition("=")[2] for one in environment if one.startswith("PREFECT_WORKER_HEARTBEAT_SECONDS=")]
+    latest = 1.3 * float(seconds)  # Prefect's own spread
+    assert 2 * latest < pool.SILENT.total_seconds()
+
+
 def test_a_job_runs_in_the_queue_and_its_result_is_told_here(system: System, tmp_path: Path) -> None:
     backups = save_shop("followed", tmp_path)
     save_job("followed", "followed")
