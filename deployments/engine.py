@@ -17,6 +17,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+ENGINE = "prefect.engine"  # the module that carries out a run
 NUMBER = struct.Struct("=i")  # the process of the run, then how it has ended; negative for a signal
 _CREDENTIALS = struct.Struct("3i")  # process, user and group
 _STREAMS = (0, 1, 2)
@@ -39,7 +40,7 @@ def main(name: str) -> None:
         run = _ask(connection, name)
         ended = _follow(connection, run) if run else None
     if ended is None:
-        os.execv(sys.executable, [sys.executable, "-m", "prefect.engine"])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", ENGINE])  # noqa: S606
     if ended < 0:
         if -ended != signal.SIGKILL:
             signal.signal(-ended, signal.SIG_DFL)

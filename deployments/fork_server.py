@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import selectors
 import signal
@@ -27,12 +28,11 @@ from functools import partial
 from pathlib import Path
 
 import blocks
-from deployments.engine import NUMBER, is_ours
+import flows
+from deployments.engine import ENGINE, NUMBER, is_ours
 
-ENGINE = "prefect.engine"
 NEEDED = ("prefect.flow_engine", "prefect._internal.metrics")  # beside the flows, by the engine
-FLOWS = ("backup", "catalog_sync", "heal", "integrity", "janitor", "restore")
-STEERING = ("PREFECT_", "DBACKUP_")
+STEERING = ("PREFECT_", "DBACKUP_")  # begin the names of variables that may be read while importing
 ASK_SECONDS = 10.0  # in which whoever has connected says what is wanted
 
 
@@ -42,7 +42,7 @@ def of_a_run(variable: str) -> bool:
 
 
 def steering(environment: dict[str, str]) -> dict[str, str]:
-    """The variables that may be read while importing: a server is of use to those who have the same."""
+    """Those that a run must have in common with its server, which has read them."""
     return {key: value for key, value in environment.items() if key.startswith(STEERING) and not of_a_run(key)}
 
 
@@ -199,7 +199,7 @@ def main(listener: int) -> None:
         os.close(os.pidfd_open(os.getpid()))
     except OSError as error:  # before Linux 5.3
         sys.exit(f"no fork server, each run imports everything for itself: {error.strerror}")
-    for module in (*NEEDED, *(f"flows.{name}" for name in FLOWS)):
+    for module in (*NEEDED, *(f"flows.{one.name}" for one in pkgutil.iter_modules(flows.__path__))):
         importlib.import_module(module)
     blocks.record_our_lines()
     if threading.active_count() > 1:

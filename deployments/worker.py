@@ -41,6 +41,7 @@ from core.errors import ConnectionError, DBackupError
 from core.jobs import DEFAULT_QUEUE
 from core.log import configure, logger
 from core.settings import settings
+from deployments.engine import ENGINE
 from deployments.forks import Forks
 from deployments.pool import POOL
 from deployments.system import END_SECONDS
@@ -66,7 +67,7 @@ def _settle() -> None:
     log.info("could take nothing for a while: settling what was missed", jobs=len(missed.settle()))
 
 
-ENGINE = command_to_string([sys.executable, "-m", "prefect.engine"])
+BY_ITSELF = command_to_string([sys.executable, "-m", ENGINE])
 
 
 class RunConfiguration(ProcessJobConfiguration):
@@ -77,7 +78,7 @@ class RunConfiguration(ProcessJobConfiguration):
     """
 
     def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
-        self.command = self.command or ENGINE
+        self.command = self.command or BY_ITSELF
         super().prepare_for_flow_run(*arguments, **named)
 
 
@@ -149,7 +150,7 @@ class Worker(ProcessWorker):
             if await self._is_one_too_many():
                 return await self._put_back(flow_run, task_status)
             await self.client.update_flow_run_labels(flow_run.id, here())
-            if configuration.command != ENGINE:  # its pool says otherwise
+            if configuration.command != BY_ITSELF:  # its pool says otherwise
                 return await super().run(flow_run, configuration, task_status)
             with self._forks.command(configuration.env) as command:
                 configuration.command = command_to_string(command)

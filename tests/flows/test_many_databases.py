@@ -40,7 +40,7 @@ def test_what_waits_for_a_slow_destination_holds_up_no_other(
         postgresql.query(NOISE, name)
     root = ssh_account.new_folder()
     with running(ssh_account, SFTP_INSIDE) as server, proxied(server.port) as network:
-        network.bandwidth = 10_000
+        network.bandwidth = 3_000  # bytes a second: minutes for the first four
         job = _job(postgresql, names, _address(server, network.port, root), tmp_path.as_uri())
         with ThreadPoolExecutor(1) as beside:
             report = beside.submit(backup, job)
@@ -59,7 +59,8 @@ def _job(postgresql: PostgreSQL, databases: list[str], *destinations: str) -> Jo
 
 
 def _address(server: Server, port: int, root: Path) -> str:
-    options = f"fingerprint={quote(server.fingerprint(), safe='')}&private_key_file={server.account.key()}"
+    """With a patience that no slow network exhausts."""
+    options = f"timeout=600&fingerprint={quote(server.fingerprint(), safe='')}&private_key_file={server.account.key()}"
     return f"sftp://{server.account.name}@127.0.0.1:{port}{root}?{options}"
 
 
