@@ -202,6 +202,9 @@ def test_a_server_is_kept_for_a_while_and_started_again_when_it_is_needed() -> N
             assert beside == first
         with forks.command(_environment()) as soon:
             assert soon == first
+            await asyncio.sleep(1)  # longer than it is kept without a run
+            with forks.command(_environment()) as still:
+                assert still == first
         gone = forks._server
         assert gone
         while gone.poll() is None:
