@@ -108,10 +108,11 @@ def _server() -> uvicorn.Server:
     from prefect.server.models import block_registration
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
-    from blocks import time_zones
+    from blocks import server_plans, time_zones
     from blocks.server_database import WaitingSqlite
 
     time_zones.remember()
+    server_plans.keep_true()
     set_database_config(WaitingSqlite(connection_url=PREFECT_API_DATABASE_CONNECTION_URL.value()))
     # The setting chooses only which interface opens first; one whose files are not found is not served at all.
     prefect.__ui_v2_static_path__ = Path(os.devnull) / "ui-v2"
