@@ -19,9 +19,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
-from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from blocks.saved import Kind, load
@@ -29,7 +27,7 @@ from core.errors import ConfigurationError, NotFound, WrongName
 from core.jobs import DEFAULT_QUEUE, SAVED_NAME, Address, JobSpec
 from core.log import logger
 from deployments import pool
-from deployments.client import prefect_client
+from deployments.client import deploy, prefect_client
 from deployments.schedules import Timetable, cron_schedule, timetable
 from flows.backup import backup
 from services.records import job_changes
@@ -268,16 +266,15 @@ def _require_saved(spec: JobSpec) -> None:
 def _put(spec: JobSpec, schedule: CronSchedule | None, *, paused: bool) -> None:
     pool.ensure()
     described = _described(spec)
-    RunnerDeployment.from_flow(
+    deploy(
         backup,
-        name=spec.name,
+        spec.name,
         **described,
         schedules=[schedule] if schedule else [],
         paused=paused and schedule is not None,
         tags=[TAG],
         concurrency_limit=1,  # a job never overlaps itself
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    ).apply()
+    )
 
 
 def _described(spec: JobSpec) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import WorkerStatus
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-from prefect.workers.process import ProcessWorker
 
 from core.jobs import DEFAULT_QUEUE
 from deployments.client import prefect_client
@@ -58,6 +57,8 @@ def ensure(labels: Iterable[str] = ()) -> None:
 
 def _ensure_pool(client: SyncPrefectClient) -> None:
     if not _exists(client):
+        from prefect.workers.process import ProcessWorker  # with all that carries runs out: only who makes it needs it
+
         template = ProcessWorker.get_default_base_job_template()
         wanted = WorkPoolCreate(
             name=POOL, type=ProcessWorker.type, base_job_template=template, concurrency_limit=DEFAULT_LIMIT

@@ -16,10 +16,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import TaskRunSort
-from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
-from prefect.types.entrypoint import EntrypointType
 
 from blocks.addresses import seal
 from core.errors import NotFound
@@ -27,7 +25,7 @@ from core.jobs import IntegritySpec, RestoreSpec
 from core.runs import Run, Step
 from core.states import RunState
 from deployments import pool, run_facts, system_schedules
-from deployments.client import prefect_client
+from deployments.client import deploy, prefect_client
 from flows.integrity import integrity
 from flows.restore import restore
 from services.records import executions
@@ -109,12 +107,11 @@ def _deployment(client: SyncPrefectClient, flow: Flow[Any, Any]) -> UUID:
     system_schedules.ensure()
     if flow is restore:
         pool.ensure()
-        RunnerDeployment.from_flow(
+        deploy(
             flow,
-            name=system_schedules.NAME,
+            system_schedules.NAME,
             description="Bring databases back, when somebody asks for it.",
             tags=[system_schedules.TAG],
             work_pool_name=pool.POOL,
-            entrypoint_type=EntrypointType.MODULE_PATH,
-        ).apply()
+        )
     return client.read_deployment_by_name(name).id

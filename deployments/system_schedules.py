@@ -13,12 +13,10 @@ from typing import Any
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
-from prefect.types.entrypoint import EntrypointType
 
 from deployments import pool
-from deployments.client import prefect_client
+from deployments.client import deploy, prefect_client
 from deployments.overdue import overdue
 from deployments.schedules import Timetable, cron_schedule, timetable
 from flows.catalog_sync import catalog_sync
@@ -100,14 +98,13 @@ def _exists(client: SyncPrefectClient, wanted: SystemSchedule) -> bool:
 
 def _deploy(wanted: SystemSchedule) -> None:
     schedule = DeploymentScheduleCreate(schedule=cron_schedule(wanted.cron, TIMEZONE), active=wanted.active)
-    RunnerDeployment.from_flow(
+    deploy(
         wanted.flow,
-        name=NAME,
+        NAME,
         parameters=dict(wanted.parameters),
         description=wanted.description,
         schedules=[schedule],
         tags=[TAG],
         work_pool_name=pool.POOL,
         concurrency_limit=1,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    ).apply()
+    )
