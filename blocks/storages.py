@@ -97,6 +97,7 @@ class S3Storage(StorageBlock):
     max_parts: int = 10_000
     max_object_size: int = 5 << 40
     uploads: int = 4
+    read_back: bool = False
 
 
 STORAGES: dict[str, type[StorageBlock]] = {

@@ -310,6 +310,9 @@ class AdoptsFiles(Protocol):
         """Publish the file under ``key`` by a link, durably. False when it lies on another file system."""
 
 
+HASHED_BY_SERVER = "hashed by the server"  # what people call a proof by that
+
+
 @runtime_checkable
 class HashesRemotely(Protocol):
     """A storage whose server can hash an object where it lies, so that it need not be read back over the network."""
@@ -317,8 +320,18 @@ class HashesRemotely(Protocol):
     def remote_sha256(self, key: str) -> str | None:
         """The SHA-256 of the stored bytes in hex, computed by the server now; None where it does not compute one."""
 
+
+@runtime_checkable
+class HashesArrivals(Protocol):
+    """A storage whose server hashes what arrives, so that a new object need not be read back over the network."""
+
+    hashed_on_arrival: ClassVar[str]  # what people call a proof by that
+
     def arrived_sha256(self, key: str) -> str | None:
-        """The same, computed while the object arrived; None where it was not. Told once, for a new object's proof."""
+        """The SHA-256 in hex of what arrived and lies there still; None where the server has not hashed it.
+
+        Told once, for the proof of a new object.
+        """
 
 
 # --- notifications ----------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ class StoredCopy(_Report):
 
     storage: str
     complete: bool
-    # "read back": every byte was read from the destination and hashed; "hashed by the server": there, by its own tool
+    # "read back": every byte was read from the destination and hashed; "hashed by the server": there, by its own tool;
+    # "checked by the server on receipt": it was seen to refuse what does not have the SHA-256 that it is sent with
     checked: str = ""
     failure: Failure | None = None
 

@@ -37,11 +37,13 @@ from core.manifest import (
     Trigger,
 )
 from core.ports import (
+    HASHED_BY_SERVER,
     AdoptsFiles,
     DatabaseAdapter,
     DatabaseInfo,
     Dump,
     DumpsInstance,
+    HashesArrivals,
     HashesRemotely,
     InstanceDump,
     ResumesUploads,
@@ -55,7 +57,6 @@ from services.memory_spool import MemorySpool
 from services.spool import Spool, SpoolReader
 
 READ_BACK = "read back"
-HASHED_BY_SERVER = "hashed by the server"
 log = logger(service="backup")
 
 
@@ -302,8 +303,8 @@ def prove(storage: StorageAdapter, key: str, expected: ManifestFile, place: str 
     Where the server can hash the object itself, nothing is downloaded. It may have done so while the object arrived; if
     that does not agree, what lies there now decides.
     """
-    if isinstance(storage, HashesRemotely) and storage.arrived_sha256(key) == expected.sha256:
-        return HASHED_BY_SERVER
+    if isinstance(storage, HashesArrivals) and storage.arrived_sha256(key) == expected.sha256:
+        return storage.hashed_on_arrival
     if isinstance(storage, HashesRemotely) and (found := storage.remote_sha256(key)):
         if found != expected.sha256:
             raise ChecksumMismatch(

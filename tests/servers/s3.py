@@ -172,11 +172,11 @@ use = egg:swift#slo
 
 
 @contextmanager
-def swift_serving() -> Iterator[S3Server]:
-    """Swift with its S3 interface, and the bucket of the tests in it."""
+def swift_serving(room: int = ROOM) -> Iterator[S3Server]:
+    """Swift with its S3 interface, the bucket of the tests in it, and so many bytes of room."""
     if not install.SWIFT.folder.is_dir():
         pytest.fail(f"Swift is not in {install.cache()}; {install.INSTALL}")
-    folder = Path(tempfile.mkdtemp(prefix="dbackup-swift-", dir=quick_folder(ROOM)))
+    folder = Path(tempfile.mkdtemp(prefix="dbackup-swift-", dir=quick_folder(room)))
     try:
         with ExitStack() as stack:
             yield _swift(folder, stack)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from botocore.credentials import RefreshableCredentials
 
     from adapters.storage.s3.bucket import Bucket
+    from adapters.storage.s3.upload import Arrival
 
 
 class S3:
@@ -29,12 +30,14 @@ class S3:
     label: ClassVar[str] = "S3 bucket"
     schemes: ClassVar[tuple[str, ...]] = ("s3",)
     config_type: ClassVar[type[S3Config]] = S3Config
+    hashed_on_arrival: ClassVar[str] = "checked by the server on receipt"
 
     def __init__(self, config: S3Config, role: RefreshableCredentials | None = None) -> None:
         """``role`` are credentials that renew themselves; they go before those of the configuration."""
         self._config = config
         self._role = role
         self._root = f"{config.prefix}/" if config.prefix else ""
+        self._arrivals: dict[str, Arrival] = {}  # by key, until they are told
 
     def describe(self) -> str:
         """The bucket and prefix, and the endpoint if it is not Amazon's own."""
@@ -76,7 +79,16 @@ class S3:
         """
         from adapters.storage.s3.upload import Upload
 
-        Upload(self._bucket, self._full(key)).run(chunks)
+        arrival = Upload(self._bucket, self._full(key)).run(chunks)
+        if arrival and not self._config.read_back:
+            self._arrivals[key] = arrival
+
+    def arrived_sha256(self, key: str) -> str | None:
+        """The SHA-256 in hex of what the server has checked on receipt and holds still; else None. Told once."""
+        arrival = self._arrivals.pop(key, None)
+        if arrival is None or (head := self._bucket.head(self._full(key))) is None:
+            return None
+        return arrival.sha256 if arrival.is_told_of_by(head) else None
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[Chunk]:
         """The bytes from ``offset`` on, at most ``length``. Raises ObjectNotFound."""

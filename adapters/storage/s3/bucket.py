@@ -46,6 +46,7 @@ class Bucket:
             self.client: S3Client = _client(config, role)
         self.place = Place(self.client.meta.endpoint_url, config.bucket, config.connect_timeout, config.read_timeout)
         self.guarded = self.place.guarded
+        self.checks: bool | None = None  # what it receives, as an upload in parts has seen; None while none has looked
 
     def head(self, key: str) -> Mapping[str, Any] | None:
         """What the server says about an object, or None when there is none."""
@@ -118,8 +119,8 @@ class Bucket:
     def checksum(self, content: memoryview) -> dict[str, Any]:
         """The parameter with which the server checks on receipt what has arrived."""
         if self.checksummed:
-            return {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _base64(hashlib.sha256(content))}
-        return {"ContentMD5": _base64(hashlib.md5(content, usedforsecurity=False))}
+            return {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64(hashlib.sha256(content))}
+        return {"ContentMD5": base64(hashlib.md5(content, usedforsecurity=False))}
 
     def require_arrived(
         self, what: str, content: memoryview, sent: Mapping[str, Any], answer: Mapping[str, Any]
@@ -149,7 +150,7 @@ def _is_md5(answer: Mapping[str, Any]) -> bool:
     return len(tag) == 32 and not str(answer.get("ServerSideEncryption", "")).startswith("aws:kms")
 
 
-def _base64(digest: hashlib._Hash) -> str:
+def base64(digest: hashlib._Hash) -> str:
     return b64encode(digest.digest()).decode()
 
 

@@ -26,6 +26,7 @@ class S3Config(BaseModel):
     Timeouts are in seconds: for the connection, and for silence within an answer. Sizes are in bytes: ``part_size``
     is that of the first half of ``max_parts``; later ones grow, so that they reach ``max_object_size``.
     ``uploads`` parts travel at the same time. ``lock_days`` puts every object under a lock of ``lock_mode``.
+    ``read_back`` has every new object read back, also from a server that checks what it receives.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -55,6 +56,7 @@ class S3Config(BaseModel):
     max_parts: int = Field(default=10_000, ge=2, le=10_000)
     max_object_size: int = Field(default=5 * TIB, ge=5 * MIB)
     uploads: int = Field(default=4, ge=1, le=32)
+    read_back: bool = False
 
     @field_validator("prefix")
     @classmethod

@@ -44,6 +44,12 @@ _BUSY = frozenset({"SlowDown", "TooManyRequests", "Throttling", "ThrottlingExcep
 _PASSING_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
+class Garbled(StorageError):
+    """What arrived does not have the checksum that it was sent with."""
+
+    permanent_by_default = False
+
+
 @dataclass(frozen=True)
 class Place:
     """What the messages name: the endpoint and the bucket, and the timeouts that can run out, in seconds."""
@@ -115,10 +121,9 @@ class Place:
         if code in _DENIED or status == HTTPStatus.FORBIDDEN:
             return self._denied(said, what)
         if code in _GARBLED:
-            return StorageError(
+            return Garbled(
                 f"what arrived of {what} in {self} is not what was sent: {code}",
                 hint="try again; if it stays, a machine on the way changes the data",
-                permanent=False,
             )
         return self._other(code, said, status, what)
 

@@ -4,20 +4,27 @@ What fits into the first part is one PutObject; the rest is a multipart upload, 
 completed. Whatever goes wrong, Ctrl-C included, parts on their way stop at their next write and the multipart upload
 is aborted. Each upload marks its object with a token of its own: where the answer to the last request was lost, the
 token tells whether the object that is there is this upload's, and one that should not be there is taken away again.
+
+Each part goes with its SHA-256. Whether the server compares it is tried, not believed: before the first part, one is
+sent that is wrong. Where that is refused, every part that is taken has been checked on receipt, and so has the object.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from base64 import b64decode
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from threading import Event
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from adapters.storage.s3.bucket import TOKEN, Bucket
+from adapters.storage.s3.bucket import TOKEN, Bucket, base64
+from adapters.storage.s3.errors import Garbled
 from adapters.storage.s3.parts import Body, Part, PartPlan, Room, in_parts
 from adapters.storage.s3.unfinished import abort
 from core.errors import ConnectionError, DBackupError, ObjectExists, StorageError
@@ -28,6 +35,19 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 log = logger(service="storage")
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a server has checked on receipt: its SHA-256 in hex, its size in bytes, and the token of its upload."""
+
+    sha256: str
+    size: int
+    token: str
+
+    def is_told_of_by(self, head: Mapping[str, Any]) -> bool:
+        """Whether that is what lies there, by what the server says of it."""
+        return bool(head.get("Metadata", {}).get(TOKEN) == self.token and head["ContentLength"] == self.size)
 
 
 class Upload:
@@ -45,15 +65,17 @@ class Upload:
         self._room = Room(config.uploads * config.part_size)
         self._stop = Event()
 
-    def run(self, chunks: Chunks) -> None:
-        """Draw the chunks and store them. Raises ObjectExists, and whatever the chunks raise."""
+    def run(self, chunks: Chunks) -> Arrival | None:
+        """Draw the chunks and store them; gives what the server is known to have checked, which is none of what fits
+        into one request. Raises ObjectExists, and whatever the chunks raise.
+        """
         parts = in_parts(chunks, self._plan, self._room)
         first = next(parts)
         self._require_free()  # as late as it can be, for servers that do not decide about the key themselves
         if first.is_full:
-            self._put_parts(chain((first,), parts))
-        else:
-            self._put_whole(first)
+            return self._put_parts(chain((first,), parts))
+        self._put_whole(first)
+        return None
 
     def _require_free(self) -> None:
         if self._bucket.head(self._key) is not None:
@@ -79,24 +101,51 @@ class Upload:
             self._withdraw()
             raise
 
-    def _put_parts(self, parts: Iterator[Part]) -> None:
+    def _put_parts(self, parts: Iterator[Part]) -> Arrival | None:
         upload: str | None = None
+        whole = hashlib.sha256()
         try:
+            checked = self._is_seen_to_check()
             upload = self._begin()
-            sent, size = self._send_all(upload, parts)
-            self._complete(upload, sent)
+            sent, size = self._send_all(upload, parts, whole)
+            checked &= self._complete(upload, sent)
             self._require_stored(size)
         except BaseException:
             if upload is not None:
                 self._abort(upload)
             raise
+        return Arrival(whole.hexdigest(), size, self._token) if checked else None
 
     def _begin(self) -> str:
         algorithm: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if self._bucket.checksummed else {}
         with self._bucket.guarded(repr(self._key)):
             return self._client.create_multipart_upload(**self._names, **self._traits, **algorithm)["UploadId"]
 
-    def _send_all(self, upload: str, parts: Iterator[Part]) -> tuple[list[CompletedPartTypeDef], int]:
+    def _is_seen_to_check(self) -> bool:
+        """Whether the server refuses a part that is not what its SHA-256 says: many take it and look at neither."""
+        if self._bucket.checks is None and self._bucket.checksummed:
+            self._bucket.checks = self._refuses_what_is_wrong()
+        return bool(self._bucket.checks)
+
+    def _refuses_what_is_wrong(self) -> bool:
+        """Try it, in an upload of its own: not every server lets a part that it has taken be replaced."""
+        upload = self._begin()
+        wrong: dict[str, Any] = {
+            "ChecksumAlgorithm": "SHA256",
+            "ChecksumSHA256": base64(hashlib.sha256(b"what was meant")),
+        }
+        try:
+            with self._bucket.guarded(f"a part of {self._key!r} with a wrong checksum"):
+                self._client.upload_part(**self._names, **wrong, UploadId=upload, PartNumber=1, Body=b"what arrived")
+        except Garbled:
+            return True
+        finally:
+            self._abort(upload)
+        return False
+
+    def _send_all(
+        self, upload: str, parts: Iterator[Part], whole: hashlib._Hash
+    ) -> tuple[list[CompletedPartTypeDef], int]:
         """Send the parts, several at a time; gives what completing needs, and the object's size in bytes."""
         sent: list[CompletedPartTypeDef] = []
         travelling: deque[Future[CompletedPartTypeDef]] = deque()
@@ -104,6 +153,7 @@ class Upload:
         with ThreadPoolExecutor(self._bucket.config.uploads, "s3-upload") as pool:
             try:
                 for part in parts:
+                    whole.update(part.content)
                     size += part.size
                     travelling.append(pool.submit(self._send, upload, part))
                     while travelling and travelling[0].done():
@@ -132,17 +182,22 @@ class Upload:
             completed["ChecksumSHA256"] = checksum["ChecksumSHA256"]
         return completed
 
-    def _complete(self, upload: str, parts: list[CompletedPartTypeDef]) -> None:
-        """Make the object appear. Where the server does not decide about the key, a last look is all there is."""
+    def _complete(self, upload: str, parts: list[CompletedPartTypeDef]) -> bool:
+        """Make the object appear. Where the server does not decide about the key, a last look is all there is.
+
+        False when the server says of the whole object that its parts have other checksums than those that were sent.
+        """
         self._require_free()
+        answer: Mapping[str, Any] = {}
         try:
             with self._bucket.guarded(repr(self._key)):
-                self._client.complete_multipart_upload(
+                answer = self._client.complete_multipart_upload(
                     **self._names, **self._bucket.condition, UploadId=upload, MultipartUpload={"Parts": parts}
                 )
         except (StorageError, ConnectionError):
             if not self._is_ours():
                 raise
+        return answer.get("ChecksumSHA256", "") in ("", _composite(parts))
 
     def _require_stored(self, size: int) -> None:
         """Look at what lies there now. Raises ObjectExists when it bears another upload's token: both were completed,
@@ -187,3 +242,9 @@ class Upload:
 
     def _body(self, part: Part) -> IO[bytes]:
         return cast(IO[bytes], Body(part.content, self._stop))
+
+
+def _composite(parts: Sequence[CompletedPartTypeDef]) -> str:
+    """What S3 calls the checksum of an object in parts: that of their checksums, and how many they are."""
+    each = (b64decode(part.get("ChecksumSHA256", "")) for part in parts)
+    return f"{base64(hashlib.sha256(b''.join(each)))}-{len(parts)}"

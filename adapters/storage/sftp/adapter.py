@@ -48,7 +48,7 @@ from adapters.storage.sftp.transfer import Upload, download
 from adapters.storage.trying import write_read_delete
 from core.errors import ConnectionError, DBackupError, StorageError
 from core.log import logger
-from core.ports import Rereadable, StoredObject
+from core.ports import HASHED_BY_SERVER, Rereadable, StoredObject
 from core.streams import Chunk, Chunks
 
 PUBLISH_ATTEMPTS = 5
@@ -63,6 +63,7 @@ class SFTP:
     label: ClassVar[str] = "SFTP"
     schemes: ClassVar[tuple[str, ...]] = (SCHEME,)
     config_type: ClassVar[type[SFTPConfig]] = SFTPConfig
+    hashed_on_arrival: ClassVar[str] = HASHED_BY_SERVER
 
     def __init__(self, config: SFTPConfig) -> None:
         self._config = config
