@@ -16,7 +16,7 @@ from core.manifest import ManifestFile
 from core.streams import Chunk, Chunks, Digest, Meter, through
 from services import progress, stored
 from services.authorship import Authors
-from services.backups import StoredBytes, commit, read_back
+from services.backups import StoredBytes, commit, prove, read_back
 from services.destinations import Destination
 from services.stored import Folder, StoredBackup
 
@@ -64,7 +64,7 @@ def _copy_file(key: str, file: ManifestFile, origin: Destination, target: Destin
                 return
             target.storage.delete(key)
             target.storage.put(key, through(origin.storage.get(key), _Proven(file, origin.name)))
-    read_back(StoredBytes.at(target.storage, key), file, target.name)
+    prove(target.storage, key, file, target.name)
 
 
 def _is_whole(destination: Destination, key: str, file: ManifestFile) -> bool:
