@@ -49,7 +49,7 @@ GROUPS = {
 }
 
 app = typer.Typer(
-    help="Database backups that are proven: streamed, encrypted, read back and restored.",
+    help="Database backups that are proven: streamed, encrypted, checked where they lie and restored.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # what it imports takes longer than everything else that help needs

@@ -46,7 +46,7 @@ def backup(  # noqa: PLR0913 - the parameters of a command are its options
     password_stdin: FromStdin = False,
     ask_password: Asked = False,
 ) -> None:
-    """Back up a database: dump, compress, encrypt, store, read back."""
+    """Back up a database: dump, compress, encrypt, store, prove what is stored."""
     from actions import runs
     from actions.door import LOCAL_ADMINISTRATOR
     from core.jobs import JobSpec

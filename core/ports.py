@@ -328,10 +328,7 @@ class HashesArrivals(Protocol):
     hashed_on_arrival: ClassVar[str]  # what people call a proof by that
 
     def arrived_sha256(self, key: str) -> str | None:
-        """The SHA-256 in hex of what arrived and lies there still; None where the server has not hashed it.
-
-        Told once, for the proof of a new object.
-        """
+        """The SHA-256 in hex of what this adapter has put and what lies there still; None where none is known."""
 
 
 # --- notifications ----------------------------------------------------------------------------------------

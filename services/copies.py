@@ -1,7 +1,6 @@
 """Bringing a backup from one destination to another, as it is, without touching any database.
 
-A copy counts only when each of its files was read back from where it went, and its manifest is written last: the same
-proof as for a new backup.
+A copy counts only when each of its files was proven where it went, and its manifest is written last: as for a new backup.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from tasks.speed import Speed
 
 PAUSE = 1.0  # seconds between two updates
 PATIENCE = 5.0  # seconds that a run waits at its end for what is still to be written
-DUMPED = 90.0  # percent: the dump and the uploads beside it; the rest is reading back
+DUMPED = 90.0  # percent: the dump and the uploads beside it; the rest is the proof
 NONE = "-"
 log = logger(service="prefect")
 

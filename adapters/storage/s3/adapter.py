@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from botocore.credentials import RefreshableCredentials
 
     from adapters.storage.s3.bucket import Bucket
-    from adapters.storage.s3.upload import Arrival
+    from adapters.storage.s3.receipt import Arrival
 
 
 class S3:
@@ -37,7 +37,7 @@ class S3:
         self._config = config
         self._role = role
         self._root = f"{config.prefix}/" if config.prefix else ""
-        self._arrivals: dict[str, Arrival] = {}  # by key, until they are told
+        self._arrivals: dict[str, Arrival] = {}  # of what this adapter has put, by key
 
     def describe(self) -> str:
         """The bucket and prefix, and the endpoint if it is not Amazon's own."""
@@ -80,12 +80,12 @@ class S3:
         from adapters.storage.s3.upload import Upload
 
         arrival = Upload(self._bucket, self._full(key)).run(chunks)
-        if arrival and not self._config.read_back:
+        if arrival:
             self._arrivals[key] = arrival
 
     def arrived_sha256(self, key: str) -> str | None:
-        """The SHA-256 in hex of what the server has checked on receipt and holds still; else None. Told once."""
-        arrival = self._arrivals.pop(key, None)
+        """The SHA-256 in hex of what the server has checked on receipt and holds still; else None."""
+        arrival = self._arrivals.get(key)
         if arrival is None or (head := self._bucket.head(self._full(key))) is None:
             return None
         return arrival.sha256 if arrival.is_told_of_by(head) else None
@@ -119,6 +119,7 @@ class S3:
         full = self._full(key)
         self._bucket.require_unlocked(full, self._require(full))
         self._bucket.delete(full)
+        self._arrivals.pop(key, None)
 
     def parts(self) -> Sequence[StoredObject]:
         """The unfinished multipart uploads of backups, by key. Raises StorageError or ConnectionError."""

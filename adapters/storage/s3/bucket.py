@@ -46,7 +46,7 @@ class Bucket:
             self.client: S3Client = _client(config, role)
         self.place = Place(self.client.meta.endpoint_url, config.bucket, config.connect_timeout, config.read_timeout)
         self.guarded = self.place.guarded
-        self.checks: bool | None = None  # what it receives, as an upload in parts has seen; None while none has looked
+        self.checks: bool | None = None  # what it receives, as was seen; None until then
 
     def head(self, key: str) -> Mapping[str, Any] | None:
         """What the server says about an object, or None when there is none."""

@@ -37,7 +37,8 @@ _REFUSED = frozenset(
 )
 _REGION = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "301", "307"})
 _EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})
-_GARBLED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"})
+_GARBLED = frozenset({"BadDigest", "XAmzContentChecksumMismatch"})  # of the content, by the checksum that went with it
+_MISTAKEN = frozenset({"InvalidDigest", "XAmzContentSHA256Mismatch"})  # of the digest itself, or of what was signed
 _DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "403", "Forbidden"})
 _PASSING = frozenset({"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"})
 _BUSY = frozenset({"SlowDown", "TooManyRequests", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
@@ -120,10 +121,12 @@ class Place:
             )
         if code in _DENIED or status == HTTPStatus.FORBIDDEN:
             return self._denied(said, what)
-        if code in _GARBLED:
-            return Garbled(
+        if code in _GARBLED | _MISTAKEN:
+            kind, passing = (Garbled, None) if code in _GARBLED else (StorageError, False)
+            return kind(
                 f"what arrived of {what} in {self} is not what was sent: {code}",
                 hint="try again; if it stays, a machine on the way changes the data",
+                permanent=passing,
             )
         return self._other(code, said, status, what)
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from adapters.storage.s3.bucket import Bucket
 from core import naming
-from core.errors import StorageError
+from core.errors import DBackupError, StorageError
+from core.log import logger
 from core.ports import StoredObject
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import MultipartUploadTypeDef, PartTypeDef
 
 ID = "?uploadId="
+log = logger(service="storage")
 
 
 def unfinished(bucket: Bucket, root: str) -> Iterator[StoredObject]:
@@ -46,6 +48,18 @@ def abort(bucket: Bucket, key: str, upload_id: str) -> None:
     """Have the server forget an upload and its parts; one that is gone already is no error."""
     with bucket.guarded(repr(key)), suppress(bucket.client.exceptions.NoSuchUpload):
         bucket.client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload_id)
+
+
+def give_up(bucket: Bucket, key: str, upload_id: str) -> None:
+    """Have the server forget an upload that failed; what it does not forget is not listed, and said in the log."""
+    try:
+        abort(bucket, key, upload_id)
+    except DBackupError as failure:
+        log.warning(
+            "an unfinished upload could not be aborted; dbackup clean can, after a day",
+            key=key,
+            reason=failure.message,
+        )
 
 
 def _begun(bucket: Bucket, root: str) -> Iterator[MultipartUploadTypeDef]:

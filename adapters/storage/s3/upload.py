@@ -4,50 +4,30 @@ What fits into the first part is one PutObject; the rest is a multipart upload, 
 completed. Whatever goes wrong, Ctrl-C included, parts on their way stop at their next write and the multipart upload
 is aborted. Each upload marks its object with a token of its own: where the answer to the last request was lost, the
 token tells whether the object that is there is this upload's, and one that should not be there is taken away again.
-
-Each part goes with its SHA-256. Whether the server compares it is tried, not believed: before the first part, one is
-sent that is wrong. Where that is refused, every part that is taken has been checked on receipt, and so has the object.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from base64 import b64decode
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from threading import Event
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from adapters.storage.s3.bucket import TOKEN, Bucket, base64
-from adapters.storage.s3.errors import Garbled
+from adapters.storage.s3 import receipt
+from adapters.storage.s3.bucket import TOKEN, Bucket
 from adapters.storage.s3.parts import Body, Part, PartPlan, Room, in_parts
-from adapters.storage.s3.unfinished import abort
+from adapters.storage.s3.receipt import Arrival
+from adapters.storage.s3.unfinished import give_up
 from core.errors import ConnectionError, DBackupError, ObjectExists, StorageError
-from core.log import logger
 from core.streams import Chunks
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef
-
-log = logger(service="storage")
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What a server has checked on receipt: its SHA-256 in hex, its size in bytes, and the token of its upload."""
-
-    sha256: str
-    size: int
-    token: str
-
-    def is_told_of_by(self, head: Mapping[str, Any]) -> bool:
-        """Whether that is what lies there, by what the server says of it."""
-        return bool(head.get("Metadata", {}).get(TOKEN) == self.token and head["ContentLength"] == self.size)
 
 
 class Upload:
@@ -103,59 +83,42 @@ class Upload:
 
     def _put_parts(self, parts: Iterator[Part]) -> Arrival | None:
         upload: str | None = None
-        whole = hashlib.sha256()
         try:
-            checked = self._is_seen_to_check()
+            whole = hashlib.sha256() if receipt.is_seen(self._bucket, self._key) else None
             upload = self._begin()
             sent, size = self._send_all(upload, parts, whole)
-            checked &= self._complete(upload, sent)
+            agrees = self._complete(upload, sent)
             self._require_stored(size)
         except BaseException:
             if upload is not None:
-                self._abort(upload)
+                give_up(self._bucket, self._key, upload)
             raise
-        return Arrival(whole.hexdigest(), size, self._token) if checked else None
+        return Arrival(whole.hexdigest(), size, self._token) if whole and agrees else None
 
     def _begin(self) -> str:
         algorithm: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if self._bucket.checksummed else {}
         with self._bucket.guarded(repr(self._key)):
             return self._client.create_multipart_upload(**self._names, **self._traits, **algorithm)["UploadId"]
 
-    def _is_seen_to_check(self) -> bool:
-        """Whether the server refuses a part that is not what its SHA-256 says: many take it and look at neither."""
-        if self._bucket.checks is None and self._bucket.checksummed:
-            self._bucket.checks = self._refuses_what_is_wrong()
-        return bool(self._bucket.checks)
-
-    def _refuses_what_is_wrong(self) -> bool:
-        """Try it, in an upload of its own: not every server lets a part that it has taken be replaced."""
-        upload = self._begin()
-        wrong: dict[str, Any] = {
-            "ChecksumAlgorithm": "SHA256",
-            "ChecksumSHA256": base64(hashlib.sha256(b"what was meant")),
-        }
-        try:
-            with self._bucket.guarded(f"a part of {self._key!r} with a wrong checksum"):
-                self._client.upload_part(**self._names, **wrong, UploadId=upload, PartNumber=1, Body=b"what arrived")
-        except Garbled:
-            return True
-        finally:
-            self._abort(upload)
-        return False
-
     def _send_all(
-        self, upload: str, parts: Iterator[Part], whole: hashlib._Hash
+        self, upload: str, parts: Iterator[Part], whole: hashlib._Hash | None
     ) -> tuple[list[CompletedPartTypeDef], int]:
-        """Send the parts, several at a time; gives what completing needs, and the object's size in bytes."""
+        """Send the parts, several at a time; gives what completing needs, and the object's size in bytes.
+
+        The checksum of a part is taken before ``whole`` learns of it: what changes in memory between the two is found
+        by the server, and what has changed before makes the whole another one.
+        """
         sent: list[CompletedPartTypeDef] = []
         travelling: deque[Future[CompletedPartTypeDef]] = deque()
         size = 0
         with ThreadPoolExecutor(self._bucket.config.uploads, "s3-upload") as pool:
             try:
                 for part in parts:
-                    whole.update(part.content)
+                    checksum = self._bucket.checksum(part.content)
+                    if whole is not None:
+                        whole.update(part.content)
                     size += part.size
-                    travelling.append(pool.submit(self._send, upload, part))
+                    travelling.append(pool.submit(self._send, upload, part, checksum))
                     while travelling and travelling[0].done():
                         sent.append(travelling.popleft().result())
                 sent += [one.result() for one in travelling]
@@ -165,12 +128,11 @@ class Upload:
                 raise
         return sent, size
 
-    def _send(self, upload: str, part: Part) -> CompletedPartTypeDef:
+    def _send(self, upload: str, part: Part, checksum: Mapping[str, Any]) -> CompletedPartTypeDef:
         """Send one part, and compare what the server says of it."""
         what = f"part {part.number:,} of {self._key!r}"
         try:
             with self._bucket.guarded(what):
-                checksum = self._bucket.checksum(part.content)
                 answer = self._client.upload_part(
                     **self._names, **checksum, UploadId=upload, PartNumber=part.number, Body=self._body(part)
                 )
@@ -197,7 +159,7 @@ class Upload:
         except (StorageError, ConnectionError):
             if not self._is_ours():
                 raise
-        return answer.get("ChecksumSHA256", "") in ("", _composite(parts))
+        return answer.get("ChecksumSHA256", "") in ("", receipt.composite(parts))
 
     def _require_stored(self, size: int) -> None:
         """Look at what lies there now. Raises ObjectExists when it bears another upload's token: both were completed,
@@ -229,22 +191,5 @@ class Upload:
             if self._is_ours():
                 self._bucket.delete(self._key)
 
-    def _abort(self, upload: str) -> None:
-        """Have the server forget the parts; what it does not forget is not listed, and said in the log."""
-        try:
-            abort(self._bucket, self._key, upload)
-        except DBackupError as failure:
-            log.warning(
-                "an unfinished upload could not be aborted; dbackup clean can, after a day",
-                key=self._key,
-                reason=failure.message,
-            )
-
     def _body(self, part: Part) -> IO[bytes]:
         return cast(IO[bytes], Body(part.content, self._stop))
-
-
-def _composite(parts: Sequence[CompletedPartTypeDef]) -> str:
-    """What S3 calls the checksum of an object in parts: that of their checksums, and how many they are."""
-    each = (b64decode(part.get("ChecksumSHA256", "")) for part in parts)
-    return f"{base64(hashlib.sha256(b''.join(each)))}-{len(parts)}"
