@@ -2,7 +2,7 @@
 
 The dump runs in the main thread, where a cancellation arrives; uploads follow its spool in threads of their own
 and end when the spool is aborted. A destination's manifest is written last, and only when everything on it has
-been read back. Nothing of an unfinished backup is left behind.
+been proven. Nothing of an unfinished backup is left behind.
 """
 
 from __future__ import annotations
