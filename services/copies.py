@@ -1,6 +1,6 @@
 """Bringing a backup from one destination to another, as it is, without touching any database.
 
-As for a new backup, a copy counts only when each of its files was proven where it went, and its manifest is written last.
+As a new backup does, a copy counts only when each of its files was proven where it went; its manifest is written last.
 """
 
 from __future__ import annotations

@@ -225,10 +225,7 @@ def test_the_checksum_of_an_object_in_parts_is_that_of_their_checksums() -> None
     """
     whole = "25tGxRGX/I3g0WacNzSgkaBxIc3DnKb/OW7Srvx1+Vg=-3"
     parts = [b64encode(hashlib.sha256(part).digest()).decode() for part in (b"one", b"two", b"three")]
-    assert (
-        receipt.composite([{"ChecksumSHA256": part} for part in parts])
-        == whole
-    )
+    assert receipt.composite([{"ChecksumSHA256": part} for part in parts]) == whole
 
 
 def test_an_answer_that_was_lost_is_no_lost_proof(swift: S3Server, network: Proxy) -> None:
