@@ -33,6 +33,7 @@ from core.settings import Settings
 
 AUTH = "server.auth"  # user and password
 ADDRESS = "server.json"  # where the embedded server answers and what it asks for
+PORT = "server.port"  # where the last one listened: runs that outlived it ask there
 IN_USE = "in-use"  # locked, shared, by every process that needs the embedded server
 SERVER = "serving"  # locked by the embedded server itself: one for each home
 SYSTEM = "up.lock"  # in the home itself; locked by the one system that a home can have, which looks after the server
@@ -106,6 +107,15 @@ def running(current: Settings) -> Api | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return api if _is_served(current) and api.answers() else None
+
+
+def last_port(current: Settings) -> int:
+    """The port that the last server of this home had; 0 when none is known."""
+    try:
+        port = int((folder(current) / PORT).read_text())
+    except (OSError, ValueError):
+        return 0
+    return port if 0 <= port < 1 << 16 else 0
 
 
 def is_supervised(current: Settings) -> bool:

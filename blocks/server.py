@@ -15,13 +15,15 @@ import sqlite3
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
 
 from blocks import prefect_tables
-from blocks.embedded import ADDRESS, AUTH, DATABASE, IN_USE, SERVER, folder, running
-from blocks.private_files import written_once
+from blocks.embedded import ADDRESS, AUTH, DATABASE, IN_USE, PORT, SERVER, folder, last_port, running
+from blocks.private_files import rewritten, written_once
+from core.errors import ConfigurationError
 from core.settings import settings
 
 NO_COLLECTIONS = Path(__file__).with_name("no_collections.json")
@@ -35,8 +37,11 @@ def main() -> None:
     if not _is_ours(home / SERVER):
         return
     auth = _auth(home)
-    with _listener(settings().server_port) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with _listener(settings().server_port, last_port(settings())) as listener:
+        port = listener.getsockname()[1]
+        with suppress(ConfigurationError):  # a full disk: the next one may listen elsewhere
+            rewritten(home / PORT, str(port))
+        url = f"http://127.0.0.1:{port}"
         _configure(auth, url)
         os.chdir(home)  # from where the database is named
         try:
@@ -53,8 +58,9 @@ def main() -> None:
             _withdraw(home / ADDRESS, f"{url}/api")
 
 
-def _listener(port: int) -> socket.socket:
-    """A socket of the loopback; any free port for 0.
+def _listener(port: int, last: int = 0) -> socket.socket:
+    """A socket of the loopback. For the port 0, the last one if it is free, so that what outlived it is answered again,
+    else any that is.
 
     It is called TCP by its number: of sockets that leave this open, asyncio does not know that they are, and lets each
     answer of an open connection wait forty milliseconds for the other side to confirm its first half.
@@ -62,6 +68,10 @@ def _listener(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        if not port:
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", last))
+                return listener
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         sys.exit(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}")

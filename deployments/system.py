@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -149,10 +149,15 @@ def _server(current: Settings) -> Part:
 def _port(current: Settings) -> int:
     """Where the server is going to listen, now and after every restart.
 
-    A server that a command has started makes room for ours, which answers at the same address to the same password.
+    A server that a command has started makes room for ours, which answers at the same address to the same password. So
+    does ours after a system that was killed, if it can: runs that outlived it tell their end there.
     """
     before = embedded.ended(current)
-    return _require_free("127.0.0.1", current.server_port or before or 0, "DBACKUP_SERVER_PORT")
+    if wanted := current.server_port or before:
+        return _require_free("127.0.0.1", wanted, "DBACKUP_SERVER_PORT")
+    with suppress(ConfigurationError):
+        return _require_free("127.0.0.1", embedded.last_port(current), "DBACKUP_SERVER_PORT")
+    return _require_free("127.0.0.1", 0, "DBACKUP_SERVER_PORT")
 
 
 def _require_free(host: str, port: int, setting: str) -> int:
