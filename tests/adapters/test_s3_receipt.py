@@ -29,7 +29,7 @@ from tests.servers.s3 import BUCKET, S3Server
 
 MIB = 1 << 20
 PART = 5 * MIB
-LARGE = b"".join(bytes([number]) * MIB for number in range(12))
+LARGE = b"".join(bytes([number]) * MIB for number in range(5)) + b"and a second part"
 CHECKED = "checked by the server on receipt"
 
 
@@ -73,7 +73,7 @@ def test_a_server_is_tried_once(server: str, request: pytest.FixtureRequest) -> 
     for key in ("one", "two"):
         storage.put(key, [LARGE])
     assert [part["PartNumber"] for part in sent if part["Body"] == WRONG] == [1]
-    assert len(sent) == 1 + 2 * 3
+    assert len(sent) == 1 + 2 * 2
 
 
 @pytest.mark.parametrize("name", ["rclone", "moto"])
@@ -181,7 +181,7 @@ def test_an_object_that_was_replaced_since_is_read_back(swift: S3Server, by: str
 
 def test_a_checksum_of_the_whole_that_is_another_one_has_it_read_back(swift: S3Server) -> None:
     storage = bucket_on(swift)
-    answering(storage, "CompleteMultipartUpload", ChecksumSHA256="AAAA-3")
+    answering(storage, "CompleteMultipartUpload", ChecksumSHA256="AAAA-2")
     storage.put("large", [LARGE])
     assert prove(storage, "large", manifest_file(LARGE)) == "read back"
 
