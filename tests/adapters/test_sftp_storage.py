@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from paramiko import Transport
+from paramiko import Channel, Transport
 
 from adapters.storage import STORAGES
 from adapters.storage.keys import MARK
@@ -469,7 +469,19 @@ def test_a_server_without_the_sftp_subsystem_is_said_to_lack_it(ssh_account: Acc
     assert "Subsystem" in failure.value.hint
 
 
-def test_a_subsystem_that_talks_something_else_is_said_to(ssh_account: Account, root: Path) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_subsystem_that_talks_something_else_is_said_to(
+    ssh_account: Account, root: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """Also where its end is seen before anything could be asked of it."""
+    invoke = Channel.invoke_subsystem
+
+    def invoked(channel: Channel, subsystem: str) -> None:
+        invoke(channel, subsystem)
+        if gone:
+            until(lambda: channel.closed, "the subsystem to be gone")
+
+    monkeypatch.setattr(Channel, "invoke_subsystem", invoked)
     with (
         running(ssh_account, "Subsystem sftp /bin/echo Welcome, dear user") as server,
         pytest.raises(StorageError, match="does not speak SFTP") as failure,

@@ -324,7 +324,8 @@ class Session:
         return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
     def _greet(self) -> dict[bytes, bytes]:
-        self._channel.sendall(struct.pack(">IBI", 5, INIT, VERSION))
+        with suppress(OSError):  # who has hung up already may have said why: a shell that prints something and ends
+            self._channel.sendall(struct.pack(">IBI", 5, INIT, VERSION))
         kind, reply = self._packet()
         if kind != VERSION_REPLY:
             raise Garbled("this is not an answer of an SFTP server")
