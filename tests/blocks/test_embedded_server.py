@@ -22,7 +22,7 @@ from prefect.settings.models.root import Settings as PrefectSettings
 
 from blocks import server
 from blocks.api import prefect_api
-from blocks.embedded import DATABASE, environment, folder, running
+from blocks.embedded import DATABASE, PORT, environment, folder, last_port, running
 from core.settings import Settings, settings
 from tests.environment import without_ours
 from tests.waiting import until
@@ -120,6 +120,23 @@ def test_a_damaged_address_is_no_server(tmp_path: Path, text: str) -> None:
     (tmp_path / "prefect").mkdir()
     (tmp_path / "prefect" / "server.json").write_text(text)
     assert running(Settings(home=tmp_path)) is None
+
+
+def test_the_next_one_listens_where_the_last_one_did_if_nobody_else_does(address: dict[str, str]) -> None:
+    assert last_port(settings()) == httpx.URL(address["url"]).port
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        last = taken.getsockname()[1]
+        with server._listener(0, last) as elsewhere:
+            assert elsewhere.getsockname()[1] not in (0, last)
+    with server._listener(0, last) as again:
+        assert again.getsockname()[1] == last
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "65536"])
+def test_a_damaged_port_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "prefect").mkdir()
+    (tmp_path / "prefect" / PORT).write_text(text)
+    assert last_port(Settings(home=tmp_path)) == 0
 
 
 def test_it_ends_when_nobody_needs_it(home: Path, tmp_path: Path) -> None:

@@ -24,9 +24,11 @@ from prefect.client.schemas.objects import FlowRun, StateType
 
 from actions import saved
 from actions.door import LOCAL_ADMINISTRATOR
+from blocks import embedded
 from blocks.addresses import open_storage
 from core.errors import ConnectionError
 from core.jobs import Address, IntegritySpec, JobSpec
+from core.settings import settings
 from core.states import RunState
 from deployments import jobs, pool, queued
 from deployments import runs as runs_of_queue
@@ -292,6 +294,7 @@ def _parts(system: System) -> list[str]:
 
 def test_everything_but_the_runs(stage: Stage) -> None:
     with stage.stopped("dump", "committed") as runs:
+        before = embedded.last_port(settings())
         stage.system.process.kill()
         stage.system.process.wait()
         until(lambda: not _parts(stage.system), "the parts to follow their supervisor")
@@ -299,6 +302,7 @@ def test_everything_but_the_runs(stage: Stage) -> None:
         assert {stage.process_at("dump"), stage.process_at("committed")} <= survivors
     until(lambda: all(map(is_recorded, runs.values())), "the runs to end")
     stage.start_again()
+    assert embedded.last_port(settings()) == before, "the runs tell their end there"
     assert outcomes(runs) == dict.fromkeys(runs, RunState.SUCCESS)
     stage.require_recovery(runs, *runs)
     until(lambda: not any(map(is_alive, survivors)), "what the runs were forked from to end with them")
