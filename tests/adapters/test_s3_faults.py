@@ -335,8 +335,8 @@ def test_a_large_object_is_put_under_the_same_lock(moto: S3Server, vault: str) -
     events = storage._bucket.client.meta.events
     events.register("before-parameter-build.s3.CreateMultipartUpload", lambda params, **_: asked.append(dict(params)))
     storage.put("large", body(2))
-    assert asked[0]["ObjectLockMode"] == "GOVERNANCE"
-    assert asked[0]["ObjectLockRetainUntilDate"] > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=6)
+    assert asked[-1]["ObjectLockMode"] == "GOVERNANCE"
+    assert asked[-1]["ObjectLockRetainUntilDate"] > datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=6)
 
 
 def test_deleting_in_a_versioned_bucket_hides_and_the_bytes_stay_as_a_version(moto: S3Server, vault: str) -> None:
