@@ -6,6 +6,7 @@ It ends by itself when for ``DBACKUP_SERVER_IDLE`` seconds no process held the l
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import secrets
@@ -33,6 +34,7 @@ _LOOK_SECONDS = 1.0
 def main() -> None:
     """Serve until idle. Does nothing when a server of this home is already up."""
     os.umask(0o077)
+    gc.disable()  # what importing makes stays: looking at it again and again is a seventh of a start
     home = folder(settings())
     if not _is_ours(home / SERVER):
         return
@@ -135,6 +137,8 @@ def _watch(server: uvicorn.Server, home: Path, url: str, auth: str) -> None:
     """Publish the address once requests are answered, then end the server when nobody needs it."""
     while not server.started:
         time.sleep(0.02)
+    gc.freeze()
+    gc.enable()
     _publish(home / ADDRESS, {"url": url, "auth": auth, "pid": os.getpid()})
     last_used, seen = time.monotonic(), 0
     while time.monotonic() - last_used < settings().server_idle:

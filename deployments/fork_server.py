@@ -199,6 +199,7 @@ def main(listener: int) -> None:
         os.close(os.pidfd_open(os.getpid()))
     except OSError as error:  # before Linux 5.3
         sys.exit(f"no fork server, each run imports everything for itself: {error.strerror}")
+    gc.disable()
     for module in (*NEEDED, *(f"flows.{one.name}" for one in pkgutil.iter_modules(flows.__path__))):
         importlib.import_module(module)
     blocks.record_our_lines()
@@ -206,6 +207,7 @@ def main(listener: int) -> None:
         sys.exit("no fork server, each run imports everything for itself: something imported has started a thread")
     gc.collect()
     gc.freeze()  # what is there stays there, and its memory is shared
+    gc.enable()
     with socket.socket(fileno=listener) as listening:
         wish = ForkServer(listening, sys.stdin.fileno()).serve()
     if wish:
