@@ -56,7 +56,9 @@ class S3Config(BaseModel):
     max_parts: int = Field(default=10_000, ge=2, le=10_000)
     max_object_size: int = Field(default=5 * TIB, ge=5 * MIB)
     uploads: int = Field(default=4, ge=1, le=32)
-    read_back: bool = False
+    read_back: bool = Field(
+        default=False, description="Download every new file and hash it, also when the server checked it on receipt."
+    )
 
     @field_validator("prefix")
     @classmethod
