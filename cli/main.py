@@ -52,7 +52,7 @@ GROUPS = {
 COLLECT_AFTER = 50_000  # new objects; after the usual 700, a tenth of a command's time goes into looking at its modules
 
 app = typer.Typer(
-    help="Database backups that are proven: streamed, encrypted, checked where they lie and restored.",
+    help="Database backups that are proven: streamed, encrypted, checked and restored.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # what it imports takes longer than everything else that help needs

@@ -48,8 +48,6 @@ _PASSING_STATUS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQ
 class Garbled(StorageError):
     """What arrived does not have the checksum that it was sent with."""
 
-    permanent_by_default = False
-
 
 @dataclass(frozen=True)
 class Place:
@@ -122,11 +120,11 @@ class Place:
         if code in _DENIED or status == HTTPStatus.FORBIDDEN:
             return self._denied(said, what)
         if code in _GARBLED | _MISTAKEN:
-            kind, passing = (Garbled, None) if code in _GARBLED else (StorageError, False)
+            kind = Garbled if code in _GARBLED else StorageError
             return kind(
                 f"what arrived of {what} in {self} is not what was sent: {code}",
                 hint="try again; if it stays, a machine on the way changes the data",
-                permanent=passing,
+                permanent=False,
             )
         return self._other(code, said, status, what)
 
